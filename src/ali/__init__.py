@@ -1,0 +1,1 @@
+"""Ali API: the AI assistant API that an organisation runs itself."""

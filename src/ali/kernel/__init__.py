@@ -1,0 +1,1 @@
+"""Domain-free ground: settings, database, web, errors, clock, ids, log, telemetry."""
