@@ -29,8 +29,8 @@ class Usage:
     """Tokens of one call, in one normal form whatever the provider counts.
 
     `input_tokens` is all of the prompt: cached reads and cache writes are *included* (OpenAI's way; Anthropic's wire
-    excludes both and is added up on reading). `output_tokens` includes reasoning. `reported` is false while the upstream
-    has not said anything, so that zero and unknown differ.
+    excludes both and is added up on reading). `output_tokens` includes reasoning. `reported` is false while the
+    upstream has not said anything, so that zero and unknown differ.
     """
 
     input_tokens: int = 0
@@ -124,6 +124,11 @@ class StreamRelay(Protocol):
     finished: bool
     """The upstream's own terminal event was seen; without it the end of the bytes is a truncated stream."""
     stop_reason: str | None
+    progress: int
+    """Events that carried something: pings and comments do not count, so that a stalled stream is told from a live one.
+    """
+    output_chars: int
+    """Characters of text, thinking and tool arguments so far: for an estimate where the upstream reports no usage."""
 
     def feed(self, event: bytes) -> bytes:
         """One whole upstream event, its blank line included, to the bytes due to the caller now (perhaps none).
@@ -151,7 +156,7 @@ class Translated(Generic[Body]):
 class UpstreamError(AliError):
     """The provider failed; the message names it by its configured name and says what can be done.
 
-    `retryable`: the same call to another target may succeed. `retry_after_s` is the provider's own word, if it gave one.
+    `retryable`: the same call to another target may succeed. `retry_after_s` is the provider's own word, if any.
     """
 
     status = 502

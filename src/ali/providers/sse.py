@@ -6,24 +6,33 @@ Source: WHATWG HTML, "Server-sent events", section 9.2.6 (parsing an event strea
 from ali.providers.contract import UpstreamTooLarge
 
 _DATA = b"data:"
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventSplitter:
     """Cuts arriving chunks into whole events.
 
     An event is returned with the blank line that ends it, so that joining all of them (and `rest`) gives the input byte
-    for byte. `limit_bytes` caps one event: a longer one raises `UpstreamTooLarge` and is not kept. Cost: one scan.
+    for byte, but for a byte order mark at its start, which is no part of the stream. `limit_bytes` caps one event: a
+    longer one raises `UpstreamTooLarge` and is not kept. Cost: one scan.
     """
 
-    __slots__ = ("_limit", "_pending")
+    __slots__ = ("_at_start", "_limit", "_pending")
 
     def __init__(self, *, limit_bytes: int) -> None:
         self._pending = b""
         self._limit = limit_bytes
+        self._at_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes, in order."""
         buffer = self._pending + chunk if self._pending else chunk
+        if self._at_start:
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+                self._pending = buffer
+                return []
+            self._at_start = False
+            buffer = buffer.removeprefix(_BOM)
         if b"\r" in buffer:
             events, self._pending = _split_any_newline(buffer)
         else:

@@ -1,0 +1,23 @@
+"""`./run bench NAME`: one subcommand a benchmark."""
+
+import argparse
+import sys
+
+from bench import disk
+from bench.gateway import command as gateway
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark named by the arguments; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks of Ali API. Linux only.")
+    subcommands = parser.add_subparsers(required=True, metavar="NAME")
+    for benchmark in (gateway, disk):
+        subparser = subcommands.add_parser(benchmark.NAME, help=benchmark.SUMMARY, description=benchmark.SUMMARY)
+        benchmark.add_arguments(subparser)
+        subparser.set_defaults(run=benchmark.run)
+    chosen = parser.parse_args(arguments)
+    return int(chosen.run(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

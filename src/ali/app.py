@@ -1,0 +1,244 @@
+"""Composition root of the API: settings in, an ASGI application out. Process-wide objects are made here alone."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import JSONResponse
+
+import ali
+from ali.features.chat import http as chat_http
+from ali.features.chat.failover import Failover
+from ali.features.chat.gateway import Gateway, Receive, Scope, Send, arrive
+from ali.features.chat.hot import refuse, serve
+from ali.features.chat.openapi import error_schemas, hot_paths
+from ali.features.chat.operations import OPERATIONS
+from ali.features.chat.repeats import InProcessRepeats, RepeatCache
+from ali.features.chat.resilience import RetryBudget
+from ali.features.chat.routing import AliasSpec, Router
+from ali.features.chat.tally import Tally
+from ali.features.keys import Permission, Principal
+from ali.features.keys.http import requires
+from ali.features.keys.recognise import KeyRing
+from ali.features.metering import Ledger, RateLimiter
+from ali.kernel.db import Pool, make_pool
+from ali.kernel.errors import MethodNotAllowed
+from ali.kernel.ids import uuid7
+from ali.kernel.log import configure_logging
+from ali.kernel.settings import Settings
+from ali.kernel.telemetry import Metrics
+from ali.kernel.web import answer_errors
+from ali.migrations import HEAD
+from ali.providers.catalog import load_catalog, load_defaults
+from ali.providers.contract import Deadlines, Dialect, Upstream
+from ali.providers.extractive import ExtractiveUpstream
+from ali.providers.http import HttpUpstream
+
+_READY_DEADLINE_S = 2.0
+_HOT = {operation.path: operation for operation in OPERATIONS}
+
+
+def create_app(settings: Settings, *, hmac_secret: bytes) -> "Edge":
+    """The service. `hmac_secret` is the key under which API keys are stored.
+
+    Nothing is connected until the ASGI lifespan starts.
+    """
+    api = _fastapi(settings, hmac_secret)
+    return Edge(api)
+
+
+class Edge:
+    """The outermost callable: hot operations go to their plain ASGI route, everything else to FastAPI."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self.api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
+        if operation is None:
+            await self.api(scope, receive, send)
+        elif scope["method"] == "POST":
+            await serve(self.api.state.gateway, operation, scope, receive, send)
+        else:
+            error = MethodNotAllowed(
+                f"{operation.path} takes POST, not {scope['method'][:10]}.", headers=(("allow", "POST"),)
+            )
+            await refuse(error, operation=operation, arrival=arrive(scope), send=send)
+
+
+def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await _start(api, settings, hmac_secret, stack)
+            yield
+
+    api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    api.include_router(chat_http.router)
+    answer_errors(api)
+    _add_operator_routes(api)
+    _describe(api)
+    return api
+
+
+async def _start(api: FastAPI, settings: Settings, hmac_secret: bytes, stack: AsyncExitStack) -> None:
+    """Build the process-wide objects and leave their ends on `stack`."""
+    metrics = Metrics()
+    dsn = settings.database_dsn()
+    pool = make_pool(dsn, size=settings.database_pool_size)
+    await pool.open()
+    stack.push_async_callback(pool.close, timeout=2)
+    upstreams = _upstreams(settings)
+    for upstream in upstreams.values():
+        stack.push_async_callback(upstream.close)
+    repeats = _repeats(settings)
+    stack.push_async_callback(repeats.close)
+    keys = KeyRing(pool, hmac_secret=hmac_secret)
+    ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics)
+    chores = [asyncio.create_task(chore) for chore in (keys.watch(), ledger.run(), ledger.keep_house())]
+    stack.push_async_callback(_stop, chores)
+    stack.push_async_callback(ledger.drain, deadline_s=5)
+    router = Router(
+        upstreams=upstreams,
+        catalog=load_catalog(),
+        aliases=_aliases(settings, upstreams),
+        compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
+    )
+    limit = settings.requests_per_minute
+    tally = Tally(metrics)
+    api.state.keys = keys
+    api.state.router = router
+    api.state.pool = pool
+    api.state.metrics = metrics
+    api.state.gateway = Gateway(
+        keys=keys,
+        router=router,
+        failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
+        ledger=ledger,
+        limiter=RateLimiter(limit=limit) if limit else None,
+        repeats=repeats,
+        metrics=metrics,
+        tally=tally,
+        deadlines=Deadlines(
+            connect_s=settings.upstream_connect_s,
+            first_byte_s=settings.upstream_first_byte_s,
+            silence_s=settings.upstream_silence_s,
+            total_s=settings.upstream_total_s,
+        ),
+        max_body_bytes=settings.max_body_bytes,
+        max_upstream_body_bytes=settings.max_upstream_body_bytes,
+        max_event_bytes=settings.max_event_bytes,
+    )
+
+
+async def _stop(chores: list[asyncio.Task[None]]) -> None:
+    for chore in chores:
+        chore.cancel()
+    await asyncio.gather(*chores, return_exceptions=True)
+
+
+def _upstreams(settings: Settings) -> dict[str, Upstream]:
+    """The providers that this installation has the means to reach."""
+    upstreams: dict[str, Upstream] = {"extractive": ExtractiveUpstream()}
+    if settings.openai_api_key:
+        upstreams["openai"] = HttpUpstream(
+            name="openai",
+            dialect=Dialect.OPENAI,
+            base_url=settings.openai_base_url,
+            headers={"authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"},
+        )
+    if settings.anthropic_api_key:
+        upstreams["anthropic"] = HttpUpstream(
+            name="anthropic",
+            dialect=Dialect.ANTHROPIC,
+            base_url=settings.anthropic_base_url,
+            headers={"x-api-key": settings.anthropic_api_key.get_secret_value()},
+        )
+    for server in settings.compatible_providers:
+        headers = {"authorization": f"Bearer {server.api_key.get_secret_value()}"} if server.api_key else {}
+        upstreams[server.name] = HttpUpstream(
+            name=server.name, dialect=Dialect.OPENAI, base_url=server.base_url, headers=headers
+        )
+    return upstreams
+
+
+def _aliases(settings: Settings, upstreams: dict[str, Upstream]) -> dict[str, AliasSpec]:
+    """The operator's aliases, and `ali-default`: OpenAI, then Anthropic, then the model that needs neither."""
+    at_openai, at_anthropic = load_defaults()
+    configured = [
+        model for provider, model in (("openai", at_openai), ("anthropic", at_anthropic)) if provider in upstreams
+    ]
+    aliases = {"ali-default": AliasSpec(targets=tuple(configured) or ("ali-extractive",))}
+    for name, alias in settings.aliases.items():
+        aliases[name] = AliasSpec(targets=alias.targets, weights=alias.weights, cache_ttl_s=alias.cache_ttl_s)
+    return aliases
+
+
+def _repeats(settings: Settings) -> RepeatCache:
+    if settings.redis_url is None:
+        return InProcessRepeats(max_bytes=settings.cache_max_bytes)
+    from ali.features.chat.repeats_redis import RedisRepeats  # noqa: PLC0415 - an extra that may be absent
+
+    return RedisRepeats(settings.redis_url.get_secret_value())
+
+
+def _add_operator_routes(api: FastAPI) -> None:
+    """Health and metrics."""
+
+    @api.get("/healthz", tags=["operations"], summary="The process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @api.get("/readyz", tags=["operations"], summary="The process can serve", responses={503: {"description": "Not"}})
+    async def readyz(request: Request) -> JSONResponse:
+        problem = await _not_ready(request.app.state.pool)
+        if problem is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "reason": problem}, status_code=503)
+
+    @api.get("/metrics", tags=["operations"], summary="Metrics in Prometheus' format", response_class=Response)
+    async def metrics(request: Request, _reader: Principal = requires(Permission.METRICS_READ)) -> Response:
+        return Response(request.app.state.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _not_ready(pool: Pool) -> str | None:
+    """Why the database keeps this process from serving, or None."""
+    try:
+        async with asyncio.timeout(_READY_DEADLINE_S), pool.connection() as connection:
+            cursor = await connection.execute("select version_num from ali.alembic_version")
+            row = await cursor.fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return "the database was never migrated: run `ali database migrate`"
+    except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError):
+        return "the database does not answer"
+    if row is None or row[0] != HEAD:
+        return "the database's schema is not this program's: run `ali database migrate`"
+    return None
+
+
+def _describe(api: FastAPI) -> None:
+    """Put the hot operations into the OpenAPI document, beside what FastAPI knows."""
+
+    def document() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            schema = get_openapi(title=api.title, version=api.version, routes=api.routes)
+            schema["paths"] |= hot_paths()
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(error_schemas())
+            api.openapi_schema = schema
+        return api.openapi_schema
+
+    api.openapi = document  # type: ignore[method-assign] # FastAPI's documented way to extend the document
+
+
+def create_app_from_environment() -> Edge:
+    """The service as its worker processes make it, from the environment and the home folder."""
+    settings = Settings()
+    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    return create_app(settings, hmac_secret=settings.hmac_secret())

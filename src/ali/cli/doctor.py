@@ -1,0 +1,217 @@
+"""`ali doctor`: look at what usually goes wrong in an installation, and say how to mend it."""
+
+import http.client
+import os
+import shutil
+import socket
+import stat
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from pydantic import SecretStr
+
+from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
+from ali.kernel.settings import Settings
+from ali.ops import bootstrap, database
+
+_SCARCE_MB = 1024
+_TOO_LITTLE_MB = 200
+_ONLINE_TIMEOUT_S = 10
+
+
+def doctor(
+    *,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask each provider too whether it can be reached and takes the key.")
+    ] = False,
+) -> None:
+    """Check this installation and say what to mend. Exits with 1 if something failed."""
+    results = []
+    for result in run_checks(checks(Settings(), online=online)):
+        results.append(result)
+        print(f"{result.status:<4}  {result.name}: {result.detail}")
+        if result.hint:
+            print(f"      {result.hint}")
+    if worst(results) is CheckStatus.FAIL:
+        raise typer.Exit(1)
+
+
+def checks(settings: Settings, *, online: bool) -> list[Check]:
+    """What is looked at, in this order. Nothing leaves the machine (the database aside) unless `online`."""
+    listed: dict[str, Callable[[], Iterator[CheckResult]]] = {
+        "home folder": lambda: _home(settings.home),
+        "credentials": lambda: _credentials(settings.credentials),
+        "disk": lambda: _disk(settings.home),
+        "port": lambda: _port(settings.host, settings.port),
+        "database": lambda: _database(settings),
+        "key of API keys": lambda: _hmac_secret(settings),
+        "providers": lambda: _providers(settings),
+    }
+    if online:
+        listed["providers, online"] = lambda: _providers_online(settings)
+    return [Check(name=name, run=run) for name, run in listed.items()]
+
+
+def _home(home: Path) -> Iterator[CheckResult]:
+    name = "home folder"
+    if not home.exists():
+        parent = next(folder for folder in home.absolute().parents if folder.exists())
+        if os.access(parent, os.W_OK | os.X_OK):
+            yield passed(name, f"{home} will be made at the first start")
+        else:
+            yield failed(name, f"{home} cannot be made", hint=f"Set ALI_HOME, or give this user {parent}.")
+    elif not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        yield failed(name, f"{home} is not writable", hint="Set ALI_HOME, or change its owner to this user.")
+    elif home.stat().st_mode & stat.S_IWOTH:
+        yield failed(name, f"{home} is writable by everybody", hint=f"chmod o-w {home}")
+    else:
+        yield passed(name, f"{home} is writable")
+
+
+def _credentials(folder: Path) -> Iterator[CheckResult]:
+    name = "credentials"
+    if not folder.exists():
+        yield passed(name, "none yet")
+        return
+    loose = [path for path in (folder, *sorted(folder.iterdir())) if path.stat().st_mode & 0o077]
+    for path in loose:
+        yield failed(name, f"{path} is open to other users", hint=f"chmod go= {path}")
+    if not loose:
+        yield passed(name, "closed to other users")
+
+
+def _disk(home: Path) -> Iterator[CheckResult]:
+    name = "disk"
+    folder = next(path for path in (home, *home.absolute().parents) if path.exists())
+    free_mb = shutil.disk_usage(folder).free >> 20
+    detail = f"{free_mb} MB free at {folder}"
+    if free_mb < _TOO_LITTLE_MB:
+        yield failed(name, detail, hint="Free some space: PostgreSQL stops when the disk is full.")
+    elif free_mb < _SCARCE_MB:
+        yield warned(name, detail, hint="Free some space before it runs out.")
+    else:
+        yield passed(name, detail)
+
+
+def _port(host: str, port: int) -> Iterator[CheckResult]:
+    name = "port"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        hint = "Right if the service runs already. Otherwise set PORT and ALI_HOST to a free port of this machine."
+        yield warned(name, f"{host}:{port} cannot be bound now: {error.strerror or error}", hint=hint)
+    else:
+        yield passed(name, f"{host}:{port} is free")
+
+
+def _database(settings: Settings) -> Iterator[CheckResult]:
+    name = "database"
+    try:
+        found = database.status(settings.database_dsn())
+    except FileNotFoundError:
+        yield passed(name, "the embedded PostgreSQL will be made at the first start")
+    except database.DatabaseUnreachable as error:
+        if settings.embedded:
+            yield warned(name, "the embedded PostgreSQL is not running", hint="`ali serve` starts it.")
+        else:
+            yield failed(name, error.message, hint="Check DATABASE_URL, the server, and the network between.")
+    else:
+        yield passed(name, f"PostgreSQL {found.server_version}, {found.size_bytes >> 20} MB")
+        if found.current:
+            yield passed("schema", f"at {found.head}")
+        else:
+            detail = f"at {found.revision or 'nothing'}, and {found.head} is needed"
+            yield failed("schema", detail, hint="`ali database migrate`, which `ali serve` does by itself.")
+
+
+def _hmac_secret(settings: Settings) -> Iterator[CheckResult]:
+    name = "key of API keys"
+    if settings.embedded and settings.api_key_hmac_secret is None:
+        made = (settings.credentials / bootstrap.HMAC_SECRET).exists()
+        yield passed(name, "kept in the home folder" if made else "will be made at the first start")
+        return
+    try:
+        bootstrap.api_key_hmac_secret(settings)
+    except bootstrap.SecretMissing as error:
+        yield failed(name, "not usable", hint=error.message)
+    else:
+        yield passed(name, "given")
+
+
+def _configured(settings: Settings) -> Iterator[tuple[str, str, SecretStr | None, str]]:
+    """Name, base URL, key and the variable of the key, of each provider."""
+    yield "openai", settings.openai_base_url, settings.openai_api_key, "OPENAI_API_KEY"
+    yield "anthropic", settings.anthropic_base_url, settings.anthropic_api_key, "ANTHROPIC_API_KEY"
+    for server in settings.compatible_providers:
+        yield server.name, server.base_url, server.api_key, "ALI_COMPATIBLE_PROVIDERS"
+
+
+def _providers(settings: Settings) -> Iterator[CheckResult]:
+    for provider, base_url, key, variable in _configured(settings):
+        name = f"provider {provider}"
+        parts = urlsplit(base_url)
+        if key is None and provider in {"openai", "anthropic"}:
+            hint = f"Set {variable} to use it; ali-extractive answers without any provider."
+            yield warned(name, "no key", hint=hint)
+        elif key is not None and key.get_secret_value() != key.get_secret_value().strip():
+            yield failed(name, "the key has spaces or line breaks around it", hint=f"Set {variable} without them.")
+        elif parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"} and key is not None:
+            hint = "Use https, unless the network between is yours alone."
+            yield warned(name, f"the key goes to {parts.netloc} unencrypted", hint=hint)
+        elif provider == "anthropic" and parts.path.endswith("/v1"):
+            yield failed(name, f"{base_url} ends in /v1", hint="Set ANTHROPIC_BASE_URL without /v1.")
+        elif provider == "openai" and not parts.path:
+            yield warned(name, f"{base_url} has no path", hint="OPENAI_BASE_URL usually ends in /v1.")
+        else:
+            yield passed(name, f"{base_url}, {'with' if key else 'without'} a key")
+
+
+def _providers_online(settings: Settings) -> Iterator[CheckResult]:
+    for provider, base_url, key, variable in _configured(settings):
+        if key is None and provider in {"openai", "anthropic"}:
+            continue
+        name, headers, path = f"provider {provider}, online", {"user-agent": "ali-doctor"}, "/models"
+        if provider == "anthropic":
+            path = "/v1/models"
+            headers["anthropic-version"] = "2023-06-01"
+            headers["x-api-key"] = key.get_secret_value() if key else ""
+        elif key is not None:
+            headers["authorization"] = f"Bearer {key.get_secret_value()}"
+        try:
+            status = _status_of(base_url + path, headers)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            hint = "Check the network, a proxy and the base URL."
+            yield failed(name, f"cannot be reached ({type(reason).__name__})", hint=hint)
+            continue
+        if status in {401, 403}:
+            yield failed(name, f"refuses the key (HTTP {status})", hint=f"Set {variable} to a valid key.")
+        elif status >= 400:
+            yield warned(name, f"answered HTTP {status}", hint="Check the base URL, or try again later.")
+        else:
+            yield passed(name, "reached, and it takes the key")
+
+
+def _status_of(url: str, headers: dict[str, str]) -> int:
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        with opener.open(urllib.request.Request(url, headers=headers), timeout=_ONLINE_TIMEOUT_S) as answer:  # noqa: S310 - the operator's own base URL, checked to be http(s)
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The key goes where the operator said, and nowhere that an answer names."""
+
+    def redirect_request(self, *_arguments: object) -> None:
+        """Follow nothing: the redirect's own status is the answer."""

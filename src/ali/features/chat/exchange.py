@@ -1,0 +1,292 @@
+"""One admitted request until its end: relay, settle, and only then the last byte. The ASGI side of the hot path."""
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+
+from ali.features.chat.attempt import (
+    CallerContext,
+    RelayedRefusal,
+    StreamedAnswer,
+    WholeAnswer,
+    estimated_usage,
+)
+from ali.features.chat.gateway import Admission, Arrival, Gateway, Receive, Send
+from ali.features.chat.limit_headers import RawHeaders, request_limit_headers
+from ali.features.chat.operations import Operation
+from ali.features.chat.repeats import repeat_key
+from ali.features.chat.routing import Target
+from ali.kernel.envelopes import error_body, error_event, error_headers
+from ali.kernel.errors import AliError, Unavailable
+from ali.providers.catalog import Prices, cost_microusd
+from ali.providers.contract import Dialect, StreamRelay, Usage
+
+log = structlog.get_logger("ali.requests")
+
+_JSON = (b"content-type", b"application/json")
+_EVENT_STREAM: RawHeaders = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Stopping(Unavailable):
+    """503: the service is being stopped and this request did not end in time."""
+
+    code = "service_stopping"
+
+
+class InternalError(AliError):
+    """500: a bug of this service."""
+
+    def __init__(self, request_name: str) -> None:
+        super().__init__(f"The service failed on this request. Report its id, {request_name}, to the operator.")
+
+
+class Exchange:
+    """Carries one request. `run` never raises an `AliError`: it answers it."""
+
+    __slots__ = (
+        "_admission", "_arrival", "_began", "_cancellable", "_gateway", "_gone", "_operation", "_receive", "_record",
+        "_relay", "_send", "_task",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        operation: Operation,
+        arrival: Arrival,
+        admission: Admission,
+        *,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._gateway = gateway
+        self._operation = operation
+        self._arrival = arrival
+        self._admission = admission
+        self._record = admission.record
+        self._receive = receive
+        self._send = send
+        self._began = False
+        self._gone = False
+        self._cancellable = False
+        self._relay: StreamRelay | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self) -> None:
+        """Serve the request to its end and leave its usage record behind, whatever happens."""
+        self._task = asyncio.current_task()
+        watcher = asyncio.ensure_future(self._receive())
+        watcher.add_done_callback(self._caller_left)
+        try:
+            await self._serve()
+        except AliError as error:
+            await self._fail(error)
+        except asyncio.CancelledError:
+            await self._cut_off()
+            if not self._gone:
+                raise
+        except Exception:
+            log.exception("request.crashed", request_id=self._arrival.name, operation=self._operation.name)
+            await self._fail(InternalError(self._arrival.name))
+        finally:
+            watcher.remove_done_callback(self._caller_left)
+            watcher.cancel()
+            self._tell()
+
+    def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
+        """The next message after a body is the disconnect: stop the provider's work at once, it costs money."""
+        self._gone = True
+        if self._cancellable and self._task is not None:
+            self._cancellable = False
+            self._task.cancel()
+
+    async def _serve(self) -> None:
+        gateway, admission = self._gateway, self._admission
+        key: bytes | None = None
+        if admission.cache_ttl_s:
+            key = repeat_key(
+                project_id=admission.principal.project_id,
+                operation=self._operation.name,
+                version=f"{admission.anthropic_version} {admission.anthropic_beta}",
+                body=admission.envelope.body,
+            )
+            if (kept := await gateway.repeats.get(key)) is not None:
+                await self._repeat(kept)
+                return
+            gateway.metrics.cache.labels("miss").inc()
+        context = CallerContext(
+            answer_id=self._arrival.request_id.hex,
+            created=int(time.time()),
+            anthropic_version=admission.anthropic_version,
+            anthropic_beta=admission.anthropic_beta,
+            deadlines=gateway.deadlines,
+            max_body_bytes=gateway.max_upstream_body_bytes,
+            max_event_bytes=gateway.max_event_bytes,
+        )
+        self._cancellable = True
+        if self._gone:
+            raise asyncio.CancelledError
+        target, answer = await gateway.failover.answer(admission.route, admission.envelope, context, self._record)
+        if isinstance(answer, WholeAnswer):
+            self._cancellable = False
+            await self._answer_whole(target, answer, key)
+        else:
+            try:
+                await self._answer_stream(target, answer, key)
+            finally:
+                await asyncio.shield(answer.stream.close())
+
+    async def _answer_whole(self, target: Target, answer: WholeAnswer, key: bytes | None) -> None:
+        self._record.usage = answer.usage
+        self._close_record("ok", status=200, target=target)
+        await self._gateway.ledger.settle(self._record)
+        headers = self._headers(answer.headers, target=target, dropped=answer.dropped)
+        if answer.estimated:
+            headers.append((b"x-ali-estimated", b"true"))
+        await self._respond(200, [_JSON, *headers], answer.body)
+        if key is not None and self._admission.cache_ttl_s:
+            await self._gateway.repeats.put(key, answer.body, ttl_s=self._admission.cache_ttl_s)
+
+    async def _answer_stream(self, target: Target, answer: StreamedAnswer, key: bytes | None) -> None:
+        stream, send = answer.stream, self._send
+        relay = self._relay = stream.relay
+        self._record.first_token_ms = self._record.elapsed_ms()
+        headers = self._headers(answer.headers, target=target, dropped=stream.dropped)
+        await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
+        self._began = True
+        kept: list[bytes] | None = [] if key is not None else None
+        async for due in stream.chunks():
+            await send({"type": "http.response.body", "body": due, "more_body": True})
+            if kept is not None:
+                kept.append(due)
+        self._cancellable = False
+        last = relay.finish()
+        self._record.usage = self._usage_so_far()
+        self._close_record("ok", status=200, target=target)
+        await self._gateway.ledger.settle(self._record)
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+        if key is not None and kept is not None and self._admission.cache_ttl_s:
+            await self._gateway.repeats.put(key, b"".join([*kept, last]), ttl_s=self._admission.cache_ttl_s)
+
+    async def _repeat(self, kept: bytes) -> None:
+        self._gateway.metrics.cache.labels("hit").inc()
+        self._record.cached = True
+        self._record.usage = Usage(reported=True)
+        self._close_record("ok", status=200)
+        await self._gateway.ledger.settle(self._record)
+        head = _EVENT_STREAM if self._admission.envelope.stream else [_JSON]
+        await self._respond(200, [*head, *self._headers([]), (b"x-ali-cache", b"hit")], kept)
+
+    async def _fail(self, error: AliError) -> None:
+        """Answer an error: as a response while nothing was sent, in-band afterwards. Its record is settled first."""
+        if self._record.outcome != "ok":
+            self._record.usage = self._usage_so_far()
+            self._close_record("error", status=error.http_status, error_code=error.error_code)
+            self._gateway.ledger.settle_soon(self._record)
+        await self._tell_error(error)
+
+    async def _tell_error(self, error: AliError) -> None:
+        envelope = self._operation.envelope
+        if self._began:
+            event = error_event(error, envelope=envelope, request_id=self._arrival.name)
+            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+            return
+        if isinstance(error, RelayedRefusal):
+            body = error.body
+        else:
+            body = error_body(error, envelope=envelope, request_id=self._arrival.name)
+        await self._respond(error.http_status, [_JSON, *self._headers([]), *error_headers(error)], body)
+
+    async def _cut_off(self) -> None:
+        """The caller left, or the service stops: what was used is settled, and a caller who is there is told."""
+        self._record.usage = self._usage_so_far()
+        code = "client_disconnected" if self._gone else "service_stopping"
+        self._close_record("cancelled", status=499 if self._gone else 503, error_code=code)
+        self._gateway.ledger.settle_soon(self._record)
+        if not self._gone:
+            await self._tell_error(
+                Stopping("The service is being stopped and could not finish this answer. Send the request again.")
+            )
+
+    def _usage_so_far(self) -> Usage:
+        """What the provider reported, or an estimate where it reported nothing, or not all before it was cut off."""
+        relay = self._relay
+        if relay is None:
+            if self._record.attempts and self._gone:
+                return estimated_usage(self._admission.envelope, output_chars=0)
+            return self._record.usage
+        if relay.usage.reported and relay.finished:
+            return relay.usage
+        estimate = estimated_usage(self._admission.envelope, output_chars=relay.output_chars)
+        if relay.usage.reported:
+            usage = relay.usage
+            usage.output_tokens = max(usage.output_tokens, estimate.output_tokens)
+            usage.reported = False
+            return usage
+        return estimate
+
+    def _close_record(
+        self, outcome: str, *, status: int, error_code: str | None = None, target: Target | None = None
+    ) -> None:
+        record = self._record
+        record.outcome, record.status, record.error_code = outcome, status, error_code
+        record.duration_ms = record.elapsed_ms()
+        prices = target.prices if target else self._prices_tried()
+        if prices is not None:
+            record.cost_microusd = cost_microusd(prices, record.usage)
+
+    def _prices_tried(self) -> Prices | None:
+        for target in self._admission.route.targets:
+            if target.upstream.name == self._record.provider and target.model == self._record.upstream_model:
+                return target.prices
+        return None
+
+    def _headers(
+        self, upstream: RawHeaders, *, target: Target | None = None, dropped: tuple[str, ...] = ()
+    ) -> RawHeaders:
+        arrival, verdict = self._arrival, self._admission.verdict
+        name = arrival.name.encode()
+        headers: RawHeaders = [(b"x-request-id", name)]
+        if self._operation.dialect is Dialect.ANTHROPIC:
+            headers.append((b"request-id", name))
+        else:
+            headers.append((b"openai-processing-ms", b"%d" % self._record.elapsed_ms()))
+        headers += request_limit_headers(verdict, self._operation.dialect) if verdict is not None else upstream
+        if target is not None:
+            headers.append((b"x-ali-provider", target.upstream.name.encode()))
+            headers.append((b"x-ali-model", target.model.encode()))
+        if dropped:
+            headers.append((b"x-ali-dropped-parameters", ", ".join(dropped).encode("latin-1", "replace")))
+        return headers
+
+    async def _respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        headers.append((b"content-length", b"%d" % len(body)))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _tell(self) -> None:
+        """Metrics and the request's one log line."""
+        record = self._record
+        self._gateway.tally.count(record, elapsed_s=time.monotonic() - record.started_s)
+        log.info(
+            "request.ended",
+            request_id=self._arrival.name,
+            operation=record.operation,
+            outcome=record.outcome,
+            status=record.status,
+            error=record.error_code,
+            model=record.model,
+            provider=record.provider,
+            project=record.project_id.hex,
+            attempts=record.attempts,
+            input_tokens=record.usage.input_tokens,
+            output_tokens=record.usage.output_tokens,
+            cost_microusd=record.cost_microusd,
+            first_token_ms=record.first_token_ms,
+            duration_ms=record.duration_ms,
+        )

@@ -1,0 +1,93 @@
+"""A provider's event stream on its way to the caller: cut into events, watched by a relay, held to its deadlines."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from ali.providers.contract import (
+    Deadlines,
+    StreamRelay,
+    UpstreamMalformed,
+    UpstreamReply,
+    UpstreamTimeout,
+)
+from ali.providers.sse import EventSplitter
+
+
+class LiveStream:
+    """Bytes due to the caller. `begin` waits for the first of them; until then the caller has been told nothing."""
+
+    __slots__ = ("_chunks", "_deadlines", "_first", "_provider", "_reply", "_splitter", "dropped", "relay")
+
+    def __init__(
+        self,
+        reply: UpstreamReply,
+        relay: StreamRelay,
+        *,
+        provider: str,
+        deadlines: Deadlines,
+        max_event_bytes: int,
+        dropped: tuple[str, ...] = (),
+    ) -> None:
+        self._reply = reply
+        self.relay = relay
+        self._provider = provider
+        self._deadlines = deadlines
+        self._splitter = EventSplitter(limit_bytes=max_event_bytes)
+        self._chunks: AsyncIterator[bytes] = reply.chunks()
+        self._first = b""
+        self.dropped = dropped
+
+    async def begin(self) -> None:
+        """Wait for the first event that carries something. Raises as `chunks` does, and when none ever comes."""
+        relay, feed = self.relay, self.relay.feed
+        try:
+            async with asyncio.timeout(self._deadlines.first_byte_s):
+                async for chunk in self._chunks:
+                    self._first += b"".join([feed(event) for event in self._splitter.feed(chunk)])
+                    if relay.progress or relay.finished:
+                        return
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                f"Provider {self._provider} opened a stream and sent nothing for {self._deadlines.first_byte_s:g} s.",
+                provider=self._provider,
+            ) from error
+        raise self._cut_short()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """What is due, as it comes, without the terminal event. Ends when the upstream's terminal event was seen.
+
+        Raises `UpstreamError` for a stream that stalls, breaks, ends early or is not the protocol.
+        """
+        if self._first:
+            yield self._first
+        relay, feed, split = self.relay, self.relay.feed, self._splitter.feed
+        loop = asyncio.get_running_loop()
+        silence_s = self._deadlines.silence_s
+        progress, moved_s = relay.progress, loop.time()
+        if self.relay.finished:
+            return
+        async for chunk in self._chunks:
+            events = split(chunk)
+            due = feed(events[0]) if len(events) == 1 else b"".join([feed(event) for event in events])
+            if due:
+                yield due
+            if relay.finished:
+                return
+            if relay.progress != progress:
+                progress, moved_s = relay.progress, loop.time()
+            elif loop.time() - moved_s > silence_s:
+                raise UpstreamTimeout(
+                    f"Provider {self._provider} keeps its stream open without saying anything for {silence_s:g} s.",
+                    provider=self._provider,
+                )
+        raise self._cut_short()
+
+    def _cut_short(self) -> UpstreamMalformed:
+        return UpstreamMalformed(
+            f"Provider {self._provider} ended its stream before the answer was complete. Try again.",
+            provider=self._provider,
+        )
+
+    async def close(self) -> None:
+        """Free the connection."""
+        await self._reply.close()

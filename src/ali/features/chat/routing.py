@@ -1,0 +1,154 @@
+"""From a model's name to the targets that can serve it: provider, upstream model, prices."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ali.features.chat.envelope import ModelUnknown
+from ali.features.chat.operations import Operation
+from ali.features.chat.resilience import CircuitBreaker
+from ali.kernel.errors import InvalidRequest
+from ali.providers.catalog import Catalog, ModelCard, Prices
+from ali.providers.contract import Upstream
+
+FREE = Prices(input=0, cached_input=0, cache_write=0, output=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One model at one provider, with its health."""
+
+    upstream: Upstream
+    model: str
+    card: ModelCard | None
+    """None: an operator's model that the catalog does not know; it is served, and costs nothing here."""
+    breaker: CircuitBreaker
+
+    @property
+    def prices(self) -> Prices:
+        """What it costs."""
+        return self.card.prices if self.card else FREE
+
+    def has(self, capability: str) -> bool:
+        """Whether the catalog says so; unknown models are given the benefit of the doubt."""
+        return self.card is None or capability in self.card.capabilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The targets of a model name, in order of preference."""
+
+    targets: tuple[Target, ...]
+    weights: tuple[int, ...] | None = None
+    cache_ttl_s: int | None = None
+
+    def order(self, rng: random.Random) -> tuple[Target, ...]:
+        """The targets in the order to be tried: as listed, or the first drawn by weight and the others after it."""
+        if self.weights is None:
+            return self.targets
+        first = rng.choices(range(len(self.targets)), weights=self.weights)[0]
+        return (self.targets[first], *(t for i, t in enumerate(self.targets) if i != first))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasSpec:
+    """An alias as configured; targets are model names, or `provider/model`."""
+
+    targets: tuple[str, ...]
+    weights: tuple[int, ...] | None = None
+    cache_ttl_s: int | None = None
+
+
+class Router:
+    """Knows the configured providers, the catalog and the aliases. Immutable but for the targets' health."""
+
+    def __init__(
+        self,
+        *,
+        upstreams: Mapping[str, Upstream],
+        catalog: Catalog,
+        aliases: Mapping[str, AliasSpec],
+        compatible_models: Mapping[str, str],
+    ) -> None:
+        self._upstreams = upstreams
+        self._catalog = catalog
+        self._compatible = compatible_models
+        self._aliases = aliases
+        self._targets: dict[tuple[str, str], Target] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
+
+    def resolve(self, model: str, operation: Operation) -> Route:
+        """The route of a model's name. Raises `ModelUnknown`, or `InvalidRequest` where it cannot do the operation."""
+        route = self._routes.get((model, operation.needs))
+        if route is None:
+            route = self._resolve(model, operation)
+            if len(self._routes) < 4096:
+                self._routes[model, operation.needs] = route
+        return route
+
+    def _resolve(self, model: str, operation: Operation) -> Route:
+        alias = self._aliases.get(model)
+        if alias is None:
+            return Route(targets=(self._target(model, operation),))
+        return Route(
+            targets=tuple(self._target(name, operation) for name in alias.targets),
+            weights=alias.weights,
+            cache_ttl_s=alias.cache_ttl_s,
+        )
+
+    def _target(self, model: str, operation: Operation) -> Target:
+        provider, upstream_model, card = self._locate(model)
+        upstream = self._upstreams.get(provider)
+        if upstream is None:
+            raise ModelUnknown(
+                f"The model {model} is served by {provider}, and this service has no key for that provider. "
+                f"The operator sets {provider.upper()}_API_KEY; GET /v1/models lists what is served now.",
+                param="model",
+            )
+        if card is not None and operation.needs not in card.operations:
+            raise InvalidRequest(
+                f"The model {model} does not do {operation.name}. GET /v1/models lists the models served here.",
+                param="model",
+                code="operation_not_supported",
+            )
+        key = (provider, upstream_model)
+        target = self._targets.get(key)
+        if target is None:
+            target = Target(upstream=upstream, model=upstream_model, card=card, breaker=CircuitBreaker())
+            if len(self._targets) < 4096:
+                self._targets[key] = target
+        return target
+
+    def _locate(self, model: str) -> tuple[str, str, ModelCard | None]:
+        """Provider, the name there, and the card: by the operator's list, `provider/model`, or the catalog."""
+        if provider := self._compatible.get(model):
+            return provider, model, None
+        prefix, slash, rest = model.partition("/")
+        if slash and rest and prefix in self._upstreams:
+            return prefix, rest, self._catalog.find(rest)
+        card = self._catalog.find(model)
+        if card is None:
+            raise ModelUnknown(
+                f"There is no model {model} here. GET /v1/models lists the models served; "
+                "the operator adds others with ALI_ALIASES or ALI_COMPATIBLE_PROVIDERS.",
+                param="model",
+            )
+        return card.provider, model, card
+
+    def served(self) -> Iterator[tuple[str, str, int, ModelCard | None]]:
+        """Every model that can be asked for now: name, owner, Unix time it was made, card."""
+        for name in self._aliases:
+            yield name, "ali", 0, None
+        for name, provider in self._compatible.items():
+            yield name, provider, 0, None
+        for card in self._catalog.cards:
+            if card.provider in self._upstreams:
+                yield card.id, card.provider, card.created, card
+
+    def card_of(self, model: str) -> ModelCard | None:
+        """The catalog's card of a name, dated forms included."""
+        return self._catalog.find(model)
+
+    def health(self) -> dict[str, bool]:
+        """Each target that was used, and whether its circuit is closed."""
+        return {f"{name}/{model}": not target.breaker.is_open() for (name, model), target in self._targets.items()}

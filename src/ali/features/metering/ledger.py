@@ -1,0 +1,222 @@
+"""The ledger of usage: records written in groups, durable before the caller sees the end of an answer.
+
+One writer a process. While one batch commits, the next gathers; so a lone request waits for one commit, and many share
+one. A call that lasts longer than `OPEN_AFTER_S` is also written when it opens, so that a crash leaves a record.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+import psycopg_pool
+import structlog
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import TupleRow
+
+from ali.features.metering import queries
+from ali.features.metering.record import OpenRecord
+from ali.kernel.db import CONNECTION, Pool
+from ali.kernel.errors import Unavailable
+from ali.kernel.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+OPEN_AFTER_S = 0.025
+SETTLE_DEADLINE_S = 5.0
+HEARTBEAT_S = 10.0
+DEAD_AFTER_S = 45.0
+_BATCH = 500
+_MOST_PENDING = 20_000
+_RETRY_S = 0.5
+
+
+Settling = tuple[OpenRecord, asyncio.Future[None] | None]
+
+
+class LedgerUnavailable(Unavailable):
+    """503: usage cannot be recorded now, so nothing may be spent."""
+
+    code = "ledger_unavailable"
+
+
+class Ledger:
+    """Writes usage records. `run` must be running; `drain` at the end."""
+
+    def __init__(self, dsn: str, pool: Pool, *, instance_id: UUID, metrics: Metrics) -> None:
+        self._dsn = dsn
+        self._pool = pool
+        self._writer: AsyncConnection[TupleRow] | None = None
+        self._instance_id = instance_id
+        self._metrics = metrics
+        self._settling: deque[Settling] = deque()
+        self._opening: deque[OpenRecord] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._open_due = False
+        self._failing = False
+
+    def admit(self, record: OpenRecord) -> None:
+        """Take note of a call that begins. Raises `LedgerUnavailable` while records cannot be written.
+
+        No await, no write of its own: calls that end quickly are written once, at their end.
+        """
+        if self._failing or len(self._settling) > _MOST_PENDING:
+            raise LedgerUnavailable(
+                "The service cannot record usage now, because its database does not answer; so it takes no requests "
+                "that cost. Try again shortly."
+            )
+        self._opening.append(record)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(OPEN_AFTER_S, self._open_lapsed)
+
+    def _open_lapsed(self) -> None:
+        self._timer = None
+        opening = self._opening
+        while opening and opening[0].outcome != "open":
+            opening.popleft()
+        if opening:
+            self._open_due = True
+            self._wake.set()
+
+    async def settle(self, record: OpenRecord) -> None:
+        """Write a finished record and wait for its commit. Raises `LedgerUnavailable` after `SETTLE_DEADLINE_S`.
+
+        Cancelling the wait does not cancel the write.
+        """
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling.append((record, committed))
+        self._wake.set()
+        try:
+            async with asyncio.timeout(SETTLE_DEADLINE_S):
+                await committed
+        except TimeoutError as error:
+            raise LedgerUnavailable(
+                "The answer is there, but its usage could not be recorded, because the database does not answer; "
+                "so it is withheld. Try again shortly."
+            ) from error
+
+    def settle_soon(self, record: OpenRecord) -> None:
+        """Write a finished record without waiting: for callers who are gone."""
+        self._settling.append((record, None))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write batches until cancelled; a batch that fails is kept and tried again."""
+        try:
+            await self._write_batches()
+        finally:
+            await self._disconnect()
+
+    async def _write_batches(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._settling or self._open_due:
+                self._idle.clear()
+                settling = [self._settling.popleft() for _ in range(min(_BATCH, len(self._settling)))]
+                opening = self._take_opening()
+                if settling or opening:
+                    await self._commit_until_done(settling, opening)
+            self._idle.set()
+
+    def _take_opening(self) -> list[OpenRecord]:
+        if not self._open_due:
+            return []
+        self._open_due = False
+        still_open = [record for record in self._opening if record.outcome == "open"]
+        self._opening.clear()
+        return still_open[:_BATCH]
+
+    async def _commit_until_done(self, settling: list[Settling], opening: list[OpenRecord]) -> None:
+        """Commit one batch, however often it takes. A record that the database refuses for what it holds is told apart
+        from its batch by halving, logged whole and given up, so that one poisoned record never stops the ledger.
+        """
+        rows = [record.row(self._instance_id) for record in opening]
+        rows += [record.row(self._instance_id) for record, _ in settling]
+        batch = orjson.dumps(rows).decode()
+        while True:
+            try:
+                async with asyncio.timeout(SETTLE_DEADLINE_S):
+                    await (await self._cursor()).execute(queries.WRITE, (batch,))
+                break
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                await self._halve(settling, opening, error=error, rows=rows)
+                return
+            except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
+                self._metrics.ledger_failures.inc()
+                self._metrics.ledger_pending.set(len(self._settling) + len(settling))
+                if not self._failing:
+                    log.exception("ledger.failing", error_type=type(error).__name__, records=len(rows))
+                self._failing = True
+                await self._disconnect()
+                await asyncio.sleep(_RETRY_S)
+        if self._failing:
+            self._failing = False
+            log.info("ledger.recovered", records=len(rows))
+            self._metrics.ledger_pending.set(0)
+        for _, committed in settling:
+            if committed is not None and not committed.done():
+                committed.set_result(None)
+
+    async def _cursor(self) -> AsyncCursor[TupleRow]:
+        """The writer's own connection, kept: borrowing one from the pool for each batch costs as much as the batch."""
+        if self._writer is None or self._writer.closed:
+            self._writer = await AsyncConnection.connect(self._dsn, **CONNECTION)
+        return self._writer.cursor()
+
+    async def _disconnect(self) -> None:
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+
+    async def _halve(
+        self,
+        settling: list[Settling],
+        opening: list[OpenRecord],
+        *,
+        error: psycopg.Error,
+        rows: list[dict[str, Any]],
+    ) -> None:
+        if len(rows) == 1:
+            log.error("ledger.record_refused", error_type=type(error).__name__, record=rows[0])
+            for _, committed in settling:
+                if committed is not None and not committed.done():
+                    committed.set_exception(
+                        LedgerUnavailable("The usage of this request could not be recorded; report its request id.")
+                    )
+            return
+        half, open_half = len(settling) // 2, (len(opening) + 1) // 2
+        await self._commit_until_done(settling[:half], opening[:open_half])
+        await self._commit_until_done(settling[half:], opening[open_half:])
+
+    async def keep_house(self) -> None:
+        """Show that this process lives, and close what dead ones left open. Runs until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S), self._pool.connection() as connection:
+                    await connection.execute(queries.HEARTBEAT, (self._instance_id,))
+                    cursor = await connection.execute(queries.CLOSE_ORPHANS, (DEAD_AFTER_S,))
+                    if cursor.rowcount:
+                        log.warning("ledger.orphans_closed", records=cursor.rowcount)
+                    await connection.execute(queries.FORGET_INSTANCES)
+            except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
+                log.warning("ledger.heartbeat_failed", error_type=type(error).__name__)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def drain(self, *, deadline_s: float) -> bool:
+        """Wait until nothing is pending; False if that took longer than `deadline_s`."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._settling or not self._idle.is_set():
+                    self._wake.set()
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            log.error("ledger.drain_incomplete", records=len(self._settling))  # noqa: TRY400 - the timeout says nothing
+            return False
+        return True

@@ -1,0 +1,199 @@
+"""What an operator can set, where each value comes from, and nothing that reads it at import.
+
+Values come from the environment: the prefix `ALI_`, and the customary names where the world has one. A secret may be a
+reference, `file:///run/secrets/NAME`, read once at start.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _default_home() -> Path:
+    return Path.home() / ".local" / "share" / "ali"
+
+
+def _resolved(value: object) -> object:
+    """A `file://` reference as the content of its file, one trailing newline off; anything else as it is."""
+    if isinstance(value, str) and value.startswith("file://"):
+        path = Path(urlsplit(value).path)
+        try:
+            return path.read_text(encoding="utf-8").removesuffix("\n")
+        except OSError as error:
+            raise ValueError(f"the secret's file {path} cannot be read: {error.strerror}") from error
+    return value
+
+
+class CompatibleProvider(BaseModel):
+    """A server that speaks OpenAI's dialect, run or chosen by the operator (vLLM, Ollama, Mistral, a gateway)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    base_url: str
+    api_key: SecretStr | None = None
+    models: tuple[str, ...]
+    """The model names that are routed to it; `NAME/model` reaches it for any other."""
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _read_reference(cls, value: object) -> object:
+        return _resolved(value)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return checked_base_url(value)
+
+
+class Alias(BaseModel):
+    """A model name of the operator's own, standing for an ordered or weighted list of targets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    targets: tuple[str, ...] = Field(min_length=1)
+    weights: tuple[int, ...] | None = None
+    """None: in the order given, the next one when the one before fails. Else the first is drawn by weight."""
+    cache_ttl_s: int | None = Field(default=None, ge=1)
+    """Set: exact repeats of a request to this alias are answered from the cache for so many seconds."""
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> "Alias":
+        if self.weights is not None and (len(self.weights) != len(self.targets) or min(self.weights) < 1):
+            raise ValueError("give one weight of at least 1 for each target")
+        return self
+
+
+def checked_base_url(value: str) -> str:
+    """An http(s) base URL without credentials, query or fragment, its final slash off. Raises ValueError."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("a base URL looks like https://host/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("a base URL has no credentials, query or fragment")
+    return value.rstrip("/")
+
+
+def _custom(name: str) -> Any:  # noqa: ANN401 - Pydantic's own type for a field
+    """A field read from the customary variable `name`, with no prefix."""
+    return AliasChoices(name)
+
+
+class Settings(BaseSettings):
+    """The configuration in force. Unknown variables are ignored; a wrong value stops the start and says which."""
+
+    model_config = SettingsConfigDict(env_prefix="ALI_", extra="ignore", frozen=True, populate_by_name=True)
+
+    home: Path = Field(default_factory=_default_home, description="Folder for everything that is kept.")
+    host: str = Field(default="127.0.0.1", description="Address to serve on.")
+    port: int = Field(default=8000, ge=0, le=65535, validation_alias=_custom("PORT"), description="Port to serve on.")
+    workers: int = Field(default=1, ge=1, le=64, description="Service processes.")
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=_custom("DATABASE_URL"),
+        description="PostgreSQL 16 or newer; unset: the embedded one.",
+    )
+    database_pool_size: int = Field(default=4, ge=1, le=100, description="Database connections a process may hold.")
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=_custom("REDIS_URL"),
+        description="Redis for the shared cache; unset: in process.",
+    )
+    api_key_hmac_secret: SecretStr | None = Field(
+        default=None,
+        description="Key under which API keys are stored as HMAC; unset: made once and kept in the home folder "
+        "(embedded mode only).",
+    )
+
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=_custom("OPENAI_API_KEY"), description="The installation's key at OpenAI."
+    )
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        validation_alias=_custom("OPENAI_BASE_URL"),
+        description="Where OpenAI is reached.",
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=_custom("ANTHROPIC_API_KEY"), description="The installation's key at Anthropic."
+    )
+    anthropic_base_url: str = Field(
+        default="https://api.anthropic.com",
+        validation_alias=_custom("ANTHROPIC_BASE_URL"),
+        description="Where Anthropic is reached, without /v1.",
+    )
+    compatible_providers: tuple[CompatibleProvider, ...] = Field(
+        default=(), description="Servers that speak OpenAI's dialect, as a JSON list."
+    )
+    aliases: dict[str, Alias] = Field(default_factory=dict, description="Model aliases, as a JSON object.")
+
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Requests a minute allowed to each API key; unset: no limit."
+    )
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body.")
+    max_upstream_body_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=1024, description="Largest whole answer taken from a provider."
+    )
+    max_event_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="Largest single stream event taken from a provider."
+    )
+    upstream_connect_s: float = Field(default=5.0, gt=0, description="Deadline for connecting to a provider.")
+    upstream_first_byte_s: float = Field(
+        default=120.0, gt=0, description="Deadline for the first byte of a provider's answer."
+    )
+    upstream_silence_s: float = Field(default=60.0, gt=0, description="Longest silence of a provider within an answer.")
+    upstream_total_s: float = Field(default=900.0, gt=0, description="Deadline for a provider's whole answer.")
+    drain_s: float = Field(default=8.0, ge=0, description="Time that running requests get to end at shutdown.")
+    cache_max_bytes: int = Field(
+        default=64 * 1024 * 1024, ge=0, description="Memory for cached exact repeats of a process."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, JSON elsewhere."
+    )
+
+    @field_validator(
+        "database_url", "redis_url", "api_key_hmac_secret", "openai_api_key", "anthropic_api_key", mode="before"
+    )
+    @classmethod
+    def _read_reference(cls, value: object) -> object:
+        """References are read; an empty variable counts as unset."""
+        return _resolved(value) or None
+
+    @field_validator("openai_base_url", "anthropic_base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        return checked_base_url(value)
+
+    @property
+    def embedded(self) -> bool:
+        """No database server was named: the service brings its own."""
+        return self.database_url is None
+
+    @cached_property
+    def credentials(self) -> Path:
+        """Folder of this installation's own secrets, mode 0700."""
+        return self.home / "credentials"
+
+    def database_dsn(self) -> str:
+        """The connection string: `DATABASE_URL`, or what the embedded launcher left in the home folder.
+
+        Raises FileNotFoundError while the embedded PostgreSQL was never started.
+        """
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return (self.credentials / "database-url").read_text(encoding="utf-8").strip()
+
+    def hmac_secret(self) -> bytes:
+        """The key under which API keys are stored: as set, or as the embedded installation keeps it.
+
+        Raises FileNotFoundError while an embedded installation has not made its own (`ali serve` does).
+        """
+        if self.api_key_hmac_secret is not None:
+            return self.api_key_hmac_secret.get_secret_value().encode()
+        return (self.credentials / "api-key-hmac-secret").read_bytes().strip()

@@ -1,0 +1,72 @@
+"""Metrics: every one of the service's Prometheus instruments, in one registry per application.
+
+Labels hold only values that the operator or the code chose (operation, provider, outcome), never what callers sent, so
+that their number stays bounded.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """The instruments. An increment costs 0.6 µs, finding the child of a label set 2 µs more: keep the child."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "ali_requests_total",
+            "Requests ended, by operation and outcome (ok, error, cancelled, refused).",
+            ["operation", "outcome"],
+            registry=self.registry,
+        )
+        self.duration = Histogram(
+            "ali_request_duration_seconds",
+            "From the request's arrival to the end of its answer.",
+            ["operation"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.first_token = Histogram(
+            "ali_time_to_first_token_seconds",
+            "From the request's arrival to the first event of a streamed answer.",
+            ["operation"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.in_flight = 0
+        """Requests being served by this process; a plain number, read when metrics are."""
+        Gauge("ali_requests_in_flight", "Requests being served by this process.", registry=self.registry).set_function(
+            lambda: self.in_flight
+        )
+        self.tokens = Counter(
+            "ali_tokens_total",
+            "Tokens used, by provider and kind (input, cached_input, output).",
+            ["provider", "kind"],
+            registry=self.registry,
+        )
+        self.cost = Counter(
+            "ali_cost_microusd_total", "Money spent at a provider.", ["provider"], registry=self.registry
+        )
+        self.attempts = Counter(
+            "ali_upstream_attempts_total",
+            "Calls to providers, by result (ok, or the error's code).",
+            ["provider", "result"],
+            registry=self.registry,
+        )
+        self.circuits_open = Gauge(
+            "ali_upstream_circuits_open", "Targets that are not being tried for now.", registry=self.registry
+        )
+        self.cache = Counter(
+            "ali_repeat_cache_total", "Look-ups of exact repeats (hit, miss).", ["result"], registry=self.registry
+        )
+        self.ledger_pending = Gauge(
+            "ali_ledger_pending_records", "Usage records not yet committed.", registry=self.registry
+        )
+        self.ledger_failures = Counter(
+            "ali_ledger_failures_total", "Attempts to commit usage records that failed.", registry=self.registry
+        )
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,16 @@
+"""All tables of the product in one place, which knows every slice that has some."""
+
+from sqlalchemy import MetaData
+
+from ali.features.identity import models as identity
+from ali.features.keys import models as keys
+from ali.features.metering import models as metering
+from ali.kernel.db import Base
+
+MODULES = (identity, keys, metering)
+"""Imported for their tables; a test walks the slices and fails where one is missing here."""
+
+
+def metadata() -> MetaData:
+    """The metadata with every slice's tables registered."""
+    return Base.metadata

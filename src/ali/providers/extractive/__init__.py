@@ -1,0 +1,40 @@
+"""`ali-extractive`, the model that needs no provider: it answers by quoting what the request contains, with citations.
+
+Where nothing there answers it says so. Portuguese and English; it speaks Anthropic's Messages.
+"""
+
+from ali.providers.extractive.answer import Answer, Quote, Scores, answer
+from ali.providers.extractive.documents import Document, Kind, UnreadableDocument, read_document
+from ali.providers.extractive.message import (
+    MODEL,
+    Examined,
+    compose,
+    count_tokens,
+    displayed,
+    examine,
+    message_for,
+    place,
+    stream_of,
+)
+from ali.providers.extractive.upstream import ExtractiveUpstream
+
+__all__ = [
+    "MODEL",
+    "Answer",
+    "Document",
+    "Examined",
+    "ExtractiveUpstream",
+    "Kind",
+    "Quote",
+    "Scores",
+    "UnreadableDocument",
+    "answer",
+    "compose",
+    "count_tokens",
+    "displayed",
+    "examine",
+    "message_for",
+    "place",
+    "read_document",
+    "stream_of",
+]
