@@ -111,20 +111,24 @@ async def closed_loop(
     port: int,
     connections: int,
     duration_s: float,
+    drain_s: float = 0.0,
     limit: int | None = None,
     on_served: Callable[[int], None] | None = None,
 ) -> Load:
     """Send `request` on so many connections at once, for `duration_s` or until `limit` answers, whichever is first.
 
-    `on_served` is called with the count after each answer. A lost connection ends the run and counts as an error.
+    After `duration_s` the answers still due are waited for, up to `drain_s`. `on_served` is called with the count after
+    each answer. A lost connection ends the run and counts as an error.
     """
     loop = asyncio.get_running_loop()
     run = _Run(request, asyncio.Event(), limit, on_served)
     started = time.monotonic()
     opened = [await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port) for _ in range(connections)]
     try:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(run.finished.wait(), duration_s)
+        if not await _within(duration_s, run.finished):
+            run.limit = run.started  # nothing more is sent
+            if run.served < run.started:
+                await _within(drain_s, run.finished)
     finally:
         run.stopped = True
         elapsed = time.monotonic() - started
@@ -138,3 +142,10 @@ async def closed_loop(
         p99_ms=percentile(ordered, 0.99) / 1e6 if ordered else 0.0,
         errors=run.errors,
     )
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether the event came in time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()

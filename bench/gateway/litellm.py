@@ -67,7 +67,10 @@ def installed() -> Path:
     if uv:
         steps = [
             [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
-            [uv, "pip", "install", "--quiet", "--python", str(environment / "bin" / "python"), *requirements],
+            [
+                *(uv, "pip", "install", "--quiet", "--compile-bytecode"),
+                *("--python", str(environment / "bin" / "python"), *requirements),
+            ],
         ]
     else:
         steps = [

@@ -2,6 +2,9 @@
 
 import os
 import platform
+import statistics
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,21 @@ def filesystem(path: Path) -> str:
         if path.resolve().is_relative_to(mount) and len(mount) > best:
             best, kind = len(mount), this_kind
     return kind
+
+
+def durable_write_ms(folder: Path, *, writes: int = 50) -> float:
+    """Median time to make one page of 8 KiB durable in a file that has its size, as a commit's log has."""
+    taken: list[float] = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(bytes(8192 * writes))
+        os.fsync(file.fileno())
+        file.seek(0)
+        for _ in range(writes):
+            file.write(bytes(8192))
+            began = time.monotonic()
+            os.fdatasync(file.fileno())
+            taken.append((time.monotonic() - began) * 1000)
+    return statistics.median(taken)
 
 
 def _field(text: str, name: str) -> str:

@@ -17,6 +17,7 @@ class Measure(StrEnum):
     BUSY_PERCENT = "service_core_busy_percent"
     P50_MS = "latency_p50_ms"
     P99_MS = "latency_p99_ms"
+    SYNC_MS = "durable_write_p50_ms"
     CALM_CPU_US = "cpu_us_per_request_at_few_connections"
     SLOW_P50_MS = "latency_p50_ms_slow_upstream"
     SLOW_P99_MS = "latency_p99_ms_slow_upstream"

@@ -77,13 +77,17 @@ class Program:
 
 
 @contextmanager
-def started(*arguments: str, environment: Mapping[str, str]) -> Iterator[Program]:
-    """`ali` with these arguments, gone when the block ends."""
+def started(*arguments: str, environment: Mapping[str, str], stderr: int | None = None) -> Iterator[Program]:
+    """`ali` with these arguments, gone when the block ends. `stderr`: a file descriptor instead of the kept file."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         with out.open("wb") as to_out, err.open("wb") as to_err:
             process = subprocess.Popen(  # noqa: S603 - the program under test
-                [*ALI, *arguments], env=dict(environment), stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err
+                [*ALI, *arguments],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=to_out,
+                stderr=to_err if stderr is None else stderr,
             )
         try:
             yield Program(process=process, out=out, err=err)
@@ -139,10 +143,12 @@ class Service:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, **variables: str) -> Iterator[Service]:
+def serving(
+    home: Path, *arguments: str, variables: Mapping[str, str] | None = None, stderr: int | None = None
+) -> Iterator[Service]:
     """A service on a free port, ready for requests."""
-    environment = clean_environment(ALI_HOME=str(home), **variables)
-    with started("serve", "--port", "0", *arguments, environment=environment) as program:
+    environment = clean_environment(ALI_HOME=str(home), **(variables or {}))
+    with started("serve", "--port", "0", *arguments, environment=environment, stderr=stderr) as program:
         port = program.wait_until_printed(r"serves on http://127\.0\.0\.1:(\d+)")
         yield Service(program=program, home=home, port=int(port))
 

@@ -72,7 +72,7 @@ def test_a_signal_to_stop_ends_everything_with_exit_code_0(home: Path, sign: sig
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_running_stream_ends_as_it_should_when_the_service_is_stopped(home: Path, workers: str) -> None:
-    with _simulated_provider() as variables, serving(home, "--workers", workers, **variables) as service:
+    with _simulated_provider() as variables, serving(home, "--workers", workers, variables=variables) as service:
         connection, response = _stream(service, "[[rate:20]] [[tokens:40]] Say something long.")
         assert response.readline().startswith(b"data: ")
         service.program.process.send_signal(signal.SIGTERM)
@@ -84,11 +84,30 @@ def test_a_running_stream_ends_as_it_should_when_the_service_is_stopped(home: Pa
         assert service.program.process.wait(20) == 0
 
 
+def test_signals_that_come_while_it_stops_change_nothing(home: Path) -> None:
+    with serving(home) as service:
+        postgres = service.postgres_pid()
+        service.program.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "stopping PostgreSQL" in service.program.said, what="the end of the drain")
+        assert service.program.end(signal.SIGTERM) == 0
+        assert not alive(postgres)
+
+
+def test_a_terminal_that_is_closed_stops_everything(home: Path) -> None:
+    terminal, theirs = os.openpty()
+    with serving(home, stderr=theirs) as service:
+        os.close(theirs)
+        postgres = service.postgres_pid()
+        os.close(terminal)
+        assert service.program.end(signal.SIGHUP) == 0
+        assert not alive(postgres)
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_second_ctrl_c_does_not_wait_for_running_streams(home: Path, workers: str) -> None:
     with (
         _simulated_provider() as variables,
-        serving(home, "--workers", workers, ALI_DRAIN_S="60", **variables) as service,
+        serving(home, "--workers", workers, variables={"ALI_DRAIN_S": "60", **variables}) as service,
     ):
         postgres = service.postgres_pid()
         connection, response = _stream(service, "[[rate:5]] [[tokens:500]] Say something very long.")
@@ -184,7 +203,9 @@ def test_an_operators_database_is_used_instead_and_needs_a_secret(empty_database
             assert program.process.wait(30) == 1
             assert "ALI_API_KEY_HMAC_SECRET" in program.said
             assert "Traceback" not in program.said
-        with serving(fresh, DATABASE_URL=empty_database_dsn, ALI_API_KEY_HMAC_SECRET=HMAC_SECRET) as service:
+        with serving(
+            fresh, variables={"DATABASE_URL": empty_database_dsn, "ALI_API_KEY_HMAC_SECRET": HMAC_SECRET}
+        ) as service:
             assert not (fresh / "postgres").exists()
             assert service.request("POST", "/v1/chat/completions", question(WARRANTY))[0] == 200
             assert service.program.end() == 0

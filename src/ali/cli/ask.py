@@ -176,7 +176,8 @@ def _scores_line(quote: Quote) -> str:
     scores = quote.scores
     return (
         f"score {scores.total:.2f}: covers {scores.covered:.2f} of the question, "
-        f"{scores.covered_in_context:.2f} with its surroundings; word pairs {scores.pairs:.2f}, passage {scores.region:.2f}, kind of answer {scores.cue:.0f}"
+        f"{scores.covered_in_context:.2f} with its surroundings; word pairs {scores.pairs:.2f}, "
+        f"passage {scores.region:.2f}, heading {scores.heading:.2f}, kind of answer {scores.cue:.1f}"
     )
 
 
@@ -240,7 +241,7 @@ def _cited_place(citation: dict[str, Any]) -> str:
 
 def _printable(text: str) -> str:
     """Text without control characters: a document must not drive the terminal."""
-    return "".join(char for char in text if char in "\n\t" or ((char.isprintable() or char.isspace()) and char >= " "))
+    return "".join(char for char in text if char in "\n\t" or char.isprintable() or (char.isspace() and char > "\x9f"))
 
 
 def _stop(message: str, *, code: int) -> NoReturn:

@@ -194,7 +194,7 @@ def _providers_online(settings: Settings) -> Iterator[CheckResult]:
             continue
         if status in {401, 403}:
             yield failed(name, f"refuses the key (HTTP {status})", hint=f"Set {variable} to a valid key.")
-        elif status >= 400:
+        elif status >= 300:
             yield warned(name, f"answered HTTP {status}", hint="Check the base URL, or try again later.")
         else:
             yield passed(name, "reached, and it takes the key")

@@ -3,6 +3,7 @@
 `python -m ali.cli.migration` migrates the database of `DATABASE_URL`.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from ali.ops import database
 
 def report(message: str) -> None:
     """A line of progress, on standard error: standard output has the address and the first key alone."""
-    print(f"ali: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that was closed; stopping must go on
+        print(f"ali: {message}", file=sys.stderr, flush=True)
 
 
 def migrate_apart(dsn: str) -> int:

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from ali.cli import importing
 from ali.cli.migration import migrate_apart, report
 from ali.cli.supervisor import STOP_SIGNALS, StartFailed, Supervisor
 from ali.kernel.settings import Settings
@@ -57,7 +58,10 @@ def serve(
     try:
         with interruptible(), contextlib.ExitStack() as stack:
             stack.callback(listener.close)
-            _run(settings, listener, stack)
+            try:
+                _run(settings, listener, stack)
+            finally:
+                _ignore_signals()  # what is left is stopping, which is bounded
     except Interrupted as stop:
         report("stopped before it was ready")
         raise typer.Exit(128 + stop.signal) from None
@@ -77,8 +81,7 @@ def interruptible() -> Iterator[None]:
     """The first signal to stop raises `Interrupted`, so that what was started is stopped; later ones change nothing."""
 
     def interrupt(sign: int, _frame: FrameType | None) -> None:
-        for each in STOP_SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+        _ignore_signals()
         raise Interrupted(sign)
 
     before = {sign: signal.signal(sign, interrupt) for sign in STOP_SIGNALS}
@@ -87,6 +90,11 @@ def interruptible() -> Iterator[None]:
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)
+
+
+def _ignore_signals() -> None:
+    for sign in STOP_SIGNALS:
+        signal.signal(sign, signal.SIG_IGN)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -122,7 +130,8 @@ def _run(settings: Settings, listener: socket.socket, stack: contextlib.ExitStac
     key = _prepare_database(dsn, settings)
 
     def ready() -> None:
-        print(welcome(settings, listener, key=key), flush=True)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads it, and that is no reason not to serve
+            print(welcome(settings, listener, key=key), flush=True)
 
     if settings.workers > 1:
         _serve_in_several(settings, listener, ready)
@@ -131,8 +140,9 @@ def _run(settings: Settings, listener: socket.socket, stack: contextlib.ExitStac
 
 
 def _import_application() -> None:
-    import ali.app  # noqa: PLC0415 - while PostgreSQL starts
-    import ali.cli.server  # noqa: F401, PLC0415 - as above
+    with importing():
+        import ali.app  # noqa: PLC0415 - while PostgreSQL starts
+        import ali.cli.server  # noqa: F401, PLC0415 - as above
 
 
 def _database(settings: Settings, stack: contextlib.ExitStack, *, meanwhile: Callable[[], None]) -> str:

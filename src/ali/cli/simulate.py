@@ -14,7 +14,9 @@ def simulate_provider(
     latency_ms: Annotated[float, typer.Option(min=0, help="Time before the head of each answer.")] = 0.0,
     tokens_per_second: Annotated[float, typer.Option(min=0, help="Pace of streams; 0 sends them at once.")] = 0.0,
     tokens: Annotated[int, typer.Option(min=0, help="Length of the default answer, an echo.")] = 16,
-    fault: Annotated[Fault | None, typer.Option(help="What is wrong with every answer.")] = None,
+    fault: Annotated[
+        Fault | None, typer.Option(metavar="FAULT", help="What is wrong with every answer; see --list-faults.")
+    ] = None,
     fault_limit_s: Annotated[float, typer.Option(min=0.1, help="Ends the faults that would not end.")] = 30.0,
     api_key: Annotated[str, typer.Option(help="The only key taken; any, if left out.")] = "",
     model: Annotated[list[str] | None, typer.Option(help="A further model name to take; may be repeated.")] = None,

@@ -16,8 +16,7 @@ from sqlalchemy.orm import DeclarativeBase
 SCHEMA = "ali"
 
 CONNECTION: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None, "connect_timeout": 5}
-"""How the hot path connects: each statement its own transaction; no prepared statements, since a pooler may stand before
-the server."""
+"""How the hot path connects: each statement its own transaction; nothing prepared, since a pooler may stand between."""
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 

@@ -26,7 +26,10 @@ def configure_logging(*, level: str, log_format: Format) -> None:
             processors=[
                 structlog.processors.add_log_level,
                 stamp,
-                structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+                # Plain tracebacks: the rich ones print local variables, where secrets and prompts may stand.
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                ),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(threshold),
             logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

@@ -252,9 +252,13 @@ def connect(dsn: str) -> psycopg.Connection:
 
 def _revision(connection: psycopg.Connection) -> str | None:
     """The schema's revision; None where there is no schema of ours."""
-    # Asked first, for an error would end the transaction, and with it the lock that one may hold.
-    exists = connection.execute("select to_regclass('ali.alembic_version') is not null").fetchone()
-    if not (exists and exists[0]):
+    # Asked first, for an error would end the transaction and with it the migration lock. Not by to_regclass: it answers
+    # from a cache that may not have heard, within one transaction, of what another process has just made.
+    exists = connection.execute(
+        "select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = 'ali' and c.relname = 'alembic_version'"
+    ).fetchone()
+    if exists is None:
         return None
     row = connection.execute("select version_num from ali.alembic_version").fetchone()
     return str(row[0]) if row else None

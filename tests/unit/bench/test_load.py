@@ -58,7 +58,7 @@ async def test_a_body_without_a_length_is_refused() -> None:
 
 
 @pytest.mark.parametrize("usage", [False, True])
-async def test_a_stream_is_openais_wire_and_every_chunk_tells_when_it_was_sent(usage: bool) -> None:  # noqa: FBT001
+async def test_a_stream_is_openais_wire_and_every_chunk_tells_when_it_was_sent(*, usage: bool) -> None:
     async with _upstream() as port:
         body = request_body(chunks=3, interval_ms=5)
         if usage:
@@ -84,6 +84,14 @@ async def test_the_load_generator_stops_at_its_count_and_reports_each_answer() -
     assert counted == list(range(1, 51))
     assert load.errors == 0
     assert 0 < load.p50_ms <= load.p99_ms
+
+
+async def test_answers_under_way_at_the_end_are_waited_for() -> None:
+    async with _upstream() as port:
+        request = encode_request(port=port, headers=(), body=request_body(delay_ms=100))
+        load = await closed_loop(request, port=port, connections=3, duration_s=0.15, drain_s=5)
+    assert load.requests == 6
+    assert load.duration_s >= 0.2
 
 
 async def test_the_load_generator_stops_at_its_time_and_counts_refusals() -> None:

@@ -1,23 +1,16 @@
 """Reading event streams in tests: whole events, what they say, and the answer they add up to."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from anthropic.types import RawMessageStreamEvent
 from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
+from ali.providers.contract import StreamRelay
 from ali.providers.sse import EventSplitter, event_data
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
-
-
-class Relay(Protocol):
-    finished: bool
-
-    def feed(self, event: bytes) -> bytes: ...
-
-    def finish(self) -> bytes: ...
 
 
 def sent(*bodies: dict[str, Any] | str) -> list[bytes]:
@@ -30,7 +23,7 @@ def named(*bodies: dict[str, Any]) -> list[bytes]:
     return [b"event: " + body["type"].encode() + b"\ndata: " + orjson.dumps(body) + b"\n\n" for body in bodies]
 
 
-def relayed(relay: Relay, events: list[bytes]) -> bytes:
+def relayed(relay: StreamRelay, events: list[bytes]) -> bytes:
     """All that the caller gets of a stream that came to its end."""
     out = b"".join(relay.feed(event) for event in events)
     assert relay.finished

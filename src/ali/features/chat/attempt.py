@@ -120,6 +120,7 @@ async def attempt(target: Target, envelope: RequestEnvelope, context: CallerCont
                 provider=target.upstream.name,
                 deadlines=context.deadlines,
                 max_event_bytes=context.max_event_bytes,
+                max_bytes=context.max_body_bytes,
                 dropped=prepared.dropped,
             )
             await stream.begin()
@@ -165,7 +166,7 @@ def _as_messages(target: Target, envelope: RequestEnvelope) -> tuple[bytes, tupl
     )
     if envelope.stream:
         translated.body["stream"] = True
-    return orjson.dumps(translated.body), translated.dropped, anthropic_version_for(translated.body)
+    return _written(translated.body), translated.dropped, anthropic_version_for(translated.body)
 
 
 def _as_chat(target: Target, envelope: RequestEnvelope, context: CallerContext) -> tuple[bytes, tuple[str, ...], str]:
@@ -183,7 +184,15 @@ def _as_chat(target: Target, envelope: RequestEnvelope, context: CallerContext) 
     if envelope.stream:
         translated.body["stream"] = True
         translated.body["stream_options"] = {"include_usage": True}
-    return orjson.dumps(translated.body), translated.dropped, context.anthropic_version
+    return _written(translated.body), translated.dropped, context.anthropic_version
+
+
+def _written(request: dict[str, Any]) -> bytes:
+    """A translated request as JSON, which cannot be written as deep as it can be read."""
+    try:
+        return orjson.dumps(request)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest("The request is nested too deeply, or holds a number beyond 64 bits.") from error
 
 
 def _relay_for(target: Target, envelope: RequestEnvelope, context: CallerContext) -> StreamRelay:
@@ -270,8 +279,8 @@ async def _refusal(reply: UpstreamReply, *, target: Target, operation: Operation
         body = await reply.read(limit_bytes=_ERROR_BODY_BYTES)
     except UpstreamError:
         body = b""  # the status alone is told
-    wire = anthropic.wire if target.upstream.dialect is Dialect.ANTHROPIC else openai.wire
-    error = wire.refused(reply.status, reply.headers, body, provider=provider)
+    refused = anthropic.wire.refused if target.upstream.dialect is Dialect.ANTHROPIC else openai.wire.refused
+    error = refused(reply.status, reply.headers, body, provider=provider)
     same = target.upstream.dialect is operation.dialect
     if (
         same

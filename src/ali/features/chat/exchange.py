@@ -184,9 +184,10 @@ class Exchange:
 
     async def _fail(self, error: AliError) -> None:
         """Answer an error: as a response while nothing was sent, in-band afterwards. Its record is settled first."""
-        if self._record.outcome != "ok":
-            self._record.usage = self._usage_so_far()
-            self._close_record("error", status=error.http_status, error_code=error.error_code)
+        settling = self._record.outcome != "open"
+        self._record.usage = self._usage_so_far()
+        self._close_record("error", status=error.http_status, error_code=error.error_code)
+        if not settling:
             self._gateway.ledger.settle_soon(self._record)
         await self._tell_error(error)
 

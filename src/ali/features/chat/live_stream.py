@@ -9,6 +9,7 @@ from ali.providers.contract import (
     UpstreamMalformed,
     UpstreamReply,
     UpstreamTimeout,
+    UpstreamTooLarge,
 )
 from ali.providers.sse import EventSplitter
 
@@ -16,7 +17,17 @@ from ali.providers.sse import EventSplitter
 class LiveStream:
     """Bytes due to the caller. `begin` waits for the first of them; until then the caller has been told nothing."""
 
-    __slots__ = ("_chunks", "_deadlines", "_first", "_provider", "_reply", "_splitter", "dropped", "relay")
+    __slots__ = (
+        "_chunks",
+        "_deadlines",
+        "_first",
+        "_max_bytes",
+        "_provider",
+        "_reply",
+        "_splitter",
+        "dropped",
+        "relay",
+    )
 
     def __init__(
         self,
@@ -26,6 +37,7 @@ class LiveStream:
         provider: str,
         deadlines: Deadlines,
         max_event_bytes: int,
+        max_bytes: int,
         dropped: tuple[str, ...] = (),
     ) -> None:
         self._reply = reply
@@ -35,6 +47,7 @@ class LiveStream:
         self._splitter = EventSplitter(limit_bytes=max_event_bytes)
         self._chunks: AsyncIterator[bytes] = reply.chunks()
         self._first = b""
+        self._max_bytes = max_bytes
         self.dropped = dropped
 
     async def begin(self) -> None:
@@ -66,7 +79,14 @@ class LiveStream:
         progress, moved_s = relay.progress, loop.time()
         if self.relay.finished:
             return
+        size = 0
         async for chunk in self._chunks:
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise UpstreamTooLarge(
+                    f"Provider {self._provider} streamed more than {self._max_bytes} bytes; the answer was cut off.",
+                    provider=self._provider,
+                )
             events = split(chunk)
             due = feed(events[0]) if len(events) == 1 else b"".join([feed(event) for event in events])
             if due:

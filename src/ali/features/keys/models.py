@@ -33,7 +33,7 @@ class KeyEpoch(Base):
     """One row, counted up by every change to a key: what replicas poll to drop what they remember of keys."""
 
     __tablename__ = "key_epoch"
-    __table_args__ = (CheckConstraint("only", name="single_row"),)
+    __table_args__ = (CheckConstraint('"only"', name="single_row"),)
 
     only: Mapped[bool] = mapped_column(primary_key=True, default=True)
     value: Mapped[int] = mapped_column(BigInteger)

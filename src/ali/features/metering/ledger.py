@@ -95,6 +95,7 @@ class Ledger:
             async with asyncio.timeout(SETTLE_DEADLINE_S):
                 await committed
         except TimeoutError as error:
+            self._failing = True
             raise LedgerUnavailable(
                 "The answer is there, but its usage could not be recorded, because the database does not answer; "
                 "so it is withheld. Try again shortly."
@@ -198,15 +199,21 @@ class Ledger:
         """Show that this process lives, and close what dead ones left open. Runs until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(HEARTBEAT_S), self._pool.connection() as connection:
-                    await connection.execute(queries.HEARTBEAT, (self._instance_id,))
-                    cursor = await connection.execute(queries.CLOSE_ORPHANS, (DEAD_AFTER_S,))
-                    if cursor.rowcount:
-                        log.warning("ledger.orphans_closed", records=cursor.rowcount)
-                    await connection.execute(queries.FORGET_INSTANCES)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    async with self._pool.connection() as connection:
+                        await connection.execute(queries.HEARTBEAT, (self._instance_id,))
+                        await connection.execute(queries.FORGET_INSTANCES)
+                    await self.close_orphans()
             except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
                 log.warning("ledger.heartbeat_failed", error_type=type(error).__name__)
             await asyncio.sleep(HEARTBEAT_S)
+
+    async def close_orphans(self) -> None:
+        """Close what processes without a heartbeat left open, at most 1,000 records."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(queries.CLOSE_ORPHANS, (DEAD_AFTER_S,))
+        if cursor.rowcount:
+            log.warning("ledger.orphans_closed", records=cursor.rowcount)
 
     async def drain(self, *, deadline_s: float) -> bool:
         """Wait until nothing is pending; False if that took longer than `deadline_s`."""

@@ -87,6 +87,9 @@ def within_reach(installation: Installation, account: Account, *, site: Path) ->
                 shutil.copytree(wheel / name, unfinished / name, symlinks=True)
         _make_readable(unfinished)
         unfinished.rename(folder)
+        for superseded in site.glob(f"postgresql-{installation.major}.*"):
+            if superseded != folder:
+                shutil.rmtree(superseded)
     if not account.can_run(copied.program("postgres")):
         raise BinariesMissing(
             f"PostgreSQL cannot be run as the user {account.name}: not where it is installed ({installation.root}), "

@@ -110,7 +110,8 @@ def make(
     site = data.parent
     for leftover in (*site.glob("data.new-*"), *site.glob("password.new-*")):
         if leftover.is_dir():
-            shutil.rmtree(leftover)
+            # A killed start's initdb may be writing there still; what remains goes with the next new cluster.
+            shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink()
     if shutil.disk_usage(site).free < _NEEDED_BYTES:
@@ -139,6 +140,8 @@ def make(
     execute(
         [
             f"create role {ROLE} login password '{verifier(passwords[ROLE])}'",
+            # The default, "$user", would be the schema of the same name: SQL that names no schema would work here only.
+            f"alter role {ROLE} set search_path = public",
             f"create database {DATABASE} owner {ROLE}",
         ],
         data=fresh,

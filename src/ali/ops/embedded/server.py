@@ -1,5 +1,6 @@
 """Starting and stopping the embedded PostgreSQL."""
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -37,6 +38,7 @@ class EmbeddedPostgres:
     """A libpq URL: `postgresql://ali:…@/ali?host=<socket folder>`."""
     version: str
     data: Path
+    _run: Path
     _server: subprocess.Popen[bytes]
     _guard: subprocess.Popen[bytes]
     _journal: Journal
@@ -61,6 +63,9 @@ class EmbeddedPostgres:
         process.end(self._server, timeout_s=timeout_s)
         process.dismiss(self._guard)
         self._journal.close()
+        if not self._run.is_relative_to(self.data.parent):
+            with contextlib.suppress(OSError):  # not empty after a kill; then the next start uses it again
+                self._run.rmdir()
         os.close(self._lock)
         self._lock = -1
 
@@ -242,6 +247,7 @@ class _Start:
             dsn=dsn,
             version=self.installation.version,
             data=self.places.data,
+            _run=self.places.run,
             _server=server,
             _guard=guard,
             _journal=Journal(server.stderr, folder=self.places.log),

@@ -1,6 +1,7 @@
 """`python -m ali.ops.simulator`: the same as `ali simulate-provider`, without the command line's imports."""
 
 import argparse
+import sys
 
 from ali.ops.simulator.command import DEFAULT_PORT, SimulationOptions, faults_table, run
 from ali.ops.simulator.faults import Fault
@@ -20,7 +21,8 @@ def main() -> None:
     parser.add_argument("--list-faults", action="store_true", help="print the faults and stop")
     given = parser.parse_args()
     if given.list_faults:
-        parser.exit(message=faults_table() + "\n")
+        sys.stdout.write(faults_table() + "\n")
+        return
     options = SimulationOptions(
         port=given.port,
         latency_ms=given.latency_ms,

@@ -46,10 +46,6 @@ def faults_table() -> str:
 
 
 async def _serve(options: SimulationOptions) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     simulator = Simulator(
         port=options.port,
         api_key=options.api_key or None,
@@ -63,10 +59,14 @@ async def _serve(options: SimulationOptions) -> None:
         limits=FaultLimits(fault_limit_s=options.fault_limit_s),
         remembered=1,
     )
-    # Nothing here lives in cycles but closed connections: full collections would only add to the chunks' delay.
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
     async with simulator:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        # Nothing here lives in cycles but closed connections: full collections would only add to the chunks' delay.
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 50)
         sys.stdout.write(_advice(simulator, options))
         sys.stdout.flush()
         await stop.wait()

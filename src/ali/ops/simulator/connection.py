@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 
 from ali.ops.simulator.received import ReceivedRequest
-from ali.ops.simulator.reply import Ending, Step
+from ali.ops.simulator.reply import Ending, Paced, Step
 from ali.ops.simulator.wheel import TimerWheel
 
 _FLUSH_BYTES = 64 * 1024
@@ -61,7 +61,9 @@ class Connection(asyncio.Protocol):
         "_body",
         "_due_s",
         "_headers",
+        "_held",
         "_keep_alive",
+        "_paced",
         "_parser",
         "_paused",
         "_request",
@@ -78,9 +80,11 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpRequestParser | None = None
         self._request: ReceivedRequest | None = None
         self._steps: Iterator[Step] | None = None
+        self._paced: Paced | None = None
         self._waiting: deque[tuple[ReceivedRequest, bool]] = deque()
         self._due_s = 0.0
         self._paused = False
+        self._held = False
         self._keep_alive = True
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -106,6 +110,9 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self.abort()  # a fault of ours, or of a test's own `default` function: the loop's handler reports it
+            raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._parser = None
             self._transport.write(_BAD_REQUEST)
@@ -123,7 +130,7 @@ class Connection(asyncio.Protocol):
             self._note_disconnect(self._request)
         self._service.counters.open_connections -= 1
         self._service.connections.discard(self)
-        self._transport = self._parser = self._steps = None
+        self._transport = self._parser = self._steps = self._paced = None
         self._waiting.clear()
 
     def pause_writing(self) -> None:
@@ -133,7 +140,12 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on where `pause_writing` stopped."""
         self._paused = False
-        self._advance()
+        if self._held:
+            self._held = False
+            if self._paced is None:
+                self._advance()
+            else:
+                self._send_paced()
 
     def abort(self) -> None:
         """Cut the connection; its answer under way does not count as the client's disconnect."""
@@ -199,7 +211,7 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Play steps up to the next wait, or until the socket is full."""
         transport, steps = self._transport, self._steps
-        if transport is None or steps is None or self._paused:
+        if transport is None or steps is None or self._is_held():
             return
         output = b""
         for step in steps:
@@ -208,7 +220,7 @@ class Connection(asyncio.Protocol):
                 if len(output) >= _FLUSH_BYTES:
                     transport.write(output)
                     output = b""
-                    if self._is_full() or transport.is_closing():
+                    if self._is_held() or transport.is_closing():
                         return
             else:
                 if output:
@@ -219,13 +231,32 @@ class Connection(asyncio.Protocol):
             transport.write(output)
         self._end(Ending.CLOSE)
 
-    def _is_full(self) -> bool:
-        """`pause_writing` was called, perhaps from inside the last write."""
+    def _send_paced(self) -> None:
+        """The next chunk of a paced stream: the hot path under load."""
+        transport, paced = self._transport, self._paced
+        if transport is None or paced is None or self._is_held():
+            return
+        event = paced.backwards.pop()
+        transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        if paced.backwards:
+            self._due_s = due_s = self._due_s + paced.interval_s
+            self._service.wheel.at(due_s, self._send_paced)
+        else:
+            self._paced = None
+            self._advance()
+
+    def _is_held(self) -> bool:
+        """Whether the socket is full, perhaps since the last write; `resume_writing` then goes on."""
+        self._held = self._paused
         return self._paused
 
     def _wait_or_end(self, step: Step) -> None:
         if isinstance(step, Ending):
             self._end(step)
+        elif isinstance(step, Paced):
+            self._paced = step
+            self._due_s += step.interval_s
+            self._service.wheel.at(self._due_s, self._send_paced)
         elif step:
             self._due_s += float(step)  # from the last due time: a late chunk does not make all the later ones late
             self._service.wheel.at(self._due_s, self._advance)
@@ -265,7 +296,7 @@ class Connection(asyncio.Protocol):
             request.finished_at_s = self._service.loop.time()
 
     def _note_disconnect(self, request: ReceivedRequest) -> None:
-        self._request = self._steps = None
+        self._request = self._steps = self._paced = None
         request.disconnected_at_s = self._service.loop.time()
         self._service.counters.in_flight -= 1
         self._service.counters.disconnects += 1

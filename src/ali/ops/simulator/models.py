@@ -6,18 +6,21 @@ import orjson
 
 from ali.providers.contract import Dialect
 
+MODERATION_MODEL = "omni-moderation-latest"
+"""What `/v1/moderations` takes where the request names none."""
 OPENAI_MODELS = (
-    "gpt-5.2",
-    "gpt-5-mini",
+    "gpt-6-sol",
+    "gpt-5.4",
+    "gpt-5.4-mini",
     "gpt-4.1",
     "gpt-4o",
     "gpt-4o-mini",
     "o4-mini",
     "text-embedding-3-large",
     "text-embedding-3-small",
-    "omni-moderation-latest",
+    MODERATION_MODEL,
 )
-ANTHROPIC_MODELS = ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5", "claude-sonnet-4-20250514")
+ANTHROPIC_MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-haiku-4-5")
 
 _CREATED_S = 1_735_689_600
 _CREATED = "2025-01-01T00:00:00Z"
@@ -35,7 +38,7 @@ _FAMILIES = {
     ),
     Dialect.ANTHROPIC: ("claude-",),
 }
-_LINES = ("haiku", "sonnet", "opus")
+_LINES = ("haiku", "sonnet", "opus", "fable", "mythos")
 
 
 def exists(model: str, dialect: Dialect, *, more: Collection[str] = ()) -> bool:

@@ -146,10 +146,11 @@ class SimulatedProvider:
         """The model's name, once the request is one that the real provider takes. Raises `Refused`."""
         anthropic = turn.dialect is Dialect.ANTHROPIC
         version = turn.request.header(b"anthropic-version") if anthropic else None
-        if prompt.model is None:
+        model = prompt.model or (models.MODERATION_MODEL if path == _MODERATIONS else None)
+        if model is None:
             raise Refused(400, "model: Field required" if anthropic else "you must provide a model parameter")
-        if not models.exists(prompt.model, turn.dialect, more=self._models):
-            raise _unknown(prompt.model, turn.dialect)
+        if not models.exists(model, turn.dialect, more=self._models):
+            raise _unknown(model, turn.dialect)
         if (path, version) not in prompt.accepted:
             if path == _CHAT:
                 check_chat(prompt.body)
@@ -157,7 +158,7 @@ class SimulatedProvider:
                 check_version(version, prompt.body)
                 check_messages(prompt.body, counting=path == _COUNT)
             prompt.accepted.add((path, version))
-        return prompt.model
+        return model
 
     def _plainly(self, turn: Turn, path: str, prompt: Prompt, *, answer: Answer, model: str) -> Iterator[Step]:
         """The endpoints that are no conversation."""

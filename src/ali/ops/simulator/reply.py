@@ -25,7 +25,18 @@ class Ending(Enum):
     RESET = "reset"  # RST
 
 
-Step: TypeAlias = bytes | float | Ending
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """Events as HTTP chunks, one every `interval_s`, the first after one interval. `backwards` is used up from its end.
+
+    What many streams at once do most: a step of its own costs a third of a wait and a write.
+    """
+
+    backwards: list[bytes]
+    interval_s: float
+
+
+Step: TypeAlias = bytes | float | Paced | Ending
 """Bytes are written; a float is a wait in seconds (0.0: until the loop's next turn, so that writes stay apart); an
 `Ending` is the last step. Steps come from generators, so that an endless answer takes no memory."""
 
@@ -88,11 +99,9 @@ class Reply:
 
     def _paced(self, events: Events) -> Iterator[Step]:
         start = self.head(CHUNKED) + chunks(events.opening)
-        deltas = iter(events.deltas)
-        yield start + chunks((first,)) if (first := next(deltas, b"")) else start
-        for delta in deltas:
-            yield self.interval_s
-            yield b"%x\r\n%b\r\n" % (len(delta), delta)
+        yield start + chunks(events.deltas[:1])
+        if len(events.deltas) > 1:
+            yield Paced(list(events.deltas[:0:-1]), self.interval_s)
         yield chunks(events.closing) + LAST_CHUNK
 
 

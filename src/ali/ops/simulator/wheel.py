@@ -15,7 +15,7 @@ class TimerWheel:
 
     __slots__ = ("_loop", "_slots", "_ticks", "_ticks_per_s", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, tick_s: float = 0.001) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, tick_s: float = 0.002) -> None:
         self._loop = loop
         self._ticks_per_s = 1.0 / tick_s
         self._slots: dict[int, list[Callable[[], None]]] = {}

@@ -23,7 +23,7 @@ WORD = re.compile(
 _ORDINAL = re.compile(r"(\d+)[ºª°]$")
 
 _LEGAL = re.compile(
-    r"""\b(?:art(?:igo)?s?\.?)\s*(?P<article>\d{1,2}\.\d{3}|\d+)(?:\s?[ºª°]|o\b)?(?P<letter>-[A-Z]\b)?
+    r"""\b(?:art(?:igo|icle)?s?\.?)\s*(?P<article>\d{1,2}\.\d{3}|\d+)(?:\s?[ºª°]|o\b)?(?P<letter>-[A-Z]\b)?
       | (?:§+|\bpar[áa]grafo)\s*(?P<paragraph>\d+|[úu]nico\b)
       | \binciso\s+(?P<item>[IVXLC]+)\b
       | ^[ \t]*(?P<listed>[IVXLC]+)(?=\s*[-\u2013\u2014]\s)
@@ -100,6 +100,12 @@ def legal_terms(text: str) -> Iterator[tuple[int, str]]:
             yield match.start(), f"{act}:{match['number'].replace('.', '')}"
         elif match["amount"]:
             yield match.start(), f"{_CURRENCIES[match['currency'].lower()]}:{plain_number(match['amount'])}"
+
+
+def article_begun(text: str) -> str | None:
+    """The term of the article of law that a sentence begins, as in "Art. 7º São direitos…": `art:7`."""
+    match = _LEGAL.match(text)
+    return next(legal_terms(match[0]))[1] if match and match["article"] else None
 
 
 def analyse(text: str, language: Language) -> list[Term]:

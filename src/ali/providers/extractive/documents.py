@@ -113,13 +113,13 @@ def decode_text(data: bytes, *, name: str) -> str:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding != "cp1252" or _mostly_written(text):
+        if _mostly_written(text):
             return text
     raise UnreadableDocument(f"{name} is not text in UTF-8, UTF-16 or Windows-1252. Save it as UTF-8.")
 
 
 def _mostly_written(text: str) -> bool:
-    """Whether `text` has few control characters: random bytes decode as Windows-1252 too."""
+    """Whether `text` has few control characters: bytes that are no text decode too."""
     sample = text[:20_000]
     return sum(char < " " and char not in "\t\n\r\f" for char in sample) <= len(sample) * 0.01
 

@@ -57,6 +57,8 @@ GENERIC_WORDS = word_set(
     arquivos ficheiro anexo contexto trecho favor gostaria saber quero preciso consta fala significa significado
     definido definicao conceito nome chama chamado tipo tipos existe existem
     caso forma vez parte exemplo acontece ocorre serve usado usada utilizado utilizada
+    prazo data ano dia tempo numero quantidade motivo razao lugar pessoa percentual
+    date year day time number amount reason place person percentage deadline
     question answer answers tell say says said explain describe list summarize summary name named according
     text document
     documents file files attached context passage please would like know want need mean means meaning definition defined

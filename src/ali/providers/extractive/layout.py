@@ -11,7 +11,12 @@ REGION_CHARACTERS = 2000
 _EDGE_LINES = 3
 _REPEATED_PAGES = 3
 _PAGE_NUMBER = re.compile(r"(?:p[áa]gina|page|p\.)?\s*[\divxlc]{1,6}(?:\s*(?:/|de|of)\s*\d+)?", re.IGNORECASE)
-_CUTS = (re.compile(r"\n[ \t]*\n"), re.compile(r"(?<=[.!?:;])[ \t]*\n"), re.compile(r"\n"), re.compile(r"\s"))
+_CUTS = (
+    re.compile(r"\n[ \t]*\n"),
+    re.compile(r"(?<=[.!?;])[ \t]*\n(?=\s*[^\sa-z\u00df-\u00ff])"),
+    re.compile(r"\n"),
+    re.compile(r"\s"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def body_spans(pages: Sequence[str]) -> list[tuple[int, int]]:
 
 def _edges(page: str) -> tuple[list[tuple[str, int, int]], list[tuple[str, int, int]]]:
     """The first and the last few lines that are not blank, each with its span."""
-    lines = [(match[0].strip(), match.start(), match.end()) for match in re.finditer(r"[^\n]*\S[^\n]*", page)]
+    lines = [(line, m.start(), m.end()) for m in re.finditer(r"[^\n]+", page) if (line := m[0].strip())]
     return lines[:_EDGE_LINES], lines[-_EDGE_LINES:]
 
 

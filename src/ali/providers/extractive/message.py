@@ -11,9 +11,10 @@ from typing import Any, assert_never
 
 import orjson
 
-from ali.providers.extractive.answer import Answer, Quote, answer
+from ali.providers.extractive.answering import answer
 from ali.providers.extractive.documents import Document, Kind
 from ali.providers.extractive.language import Language
+from ali.providers.extractive.quotes import Answer, Quote
 from ali.providers.extractive.request import Material, OnPage, material_of
 from ali.providers.extractive.tokens import cut_to_tokens, estimate_tokens
 from ali.providers.sse import anthropic_event

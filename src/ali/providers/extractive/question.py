@@ -1,14 +1,14 @@
 """A question as weighted terms, and the kind of answer that it asks for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ali.providers.extractive.analyser import WORD, analyse_word, legal_terms
 from ali.providers.extractive.language import GENERIC_WORDS, STOP_WORDS, Language, fold, language_of, word_set
 
-_LEGAL_WORDS = word_set("art artigo artigos arts lei decreto paragrafo inciso resolucao portaria r us")
+_LEGAL_WORDS = word_set("art artigo artigos arts article lei decreto paragrafo inciso resolucao portaria r us")
 _GENERIC_SHARE = 0.25
 _LEGAL_SHARE = 1.6
 
@@ -20,7 +20,7 @@ _DATE = re.compile(
     r"|\b\d{1,2}º?\sde\s(?:jan|fev|mar|abr|mai|jun|jul|ago|set|out|nov|dez)|\b(?:January|February|March|April|May|June"
     r"|July|August|September|October|November|December)\b|\b\d+\s(?:dias?|horas?|meses|anos?|days?|hours?|weeks?|months?|years?)\b"
 )
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"\d|\b(?:dois|duas|tr[êe]s|quatro|cinco|seis|sete|oito|nove|dez|cem|mil|milh[õo]es|metade|ter[çc]o"
     r"|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|million|half|third)\b",
     re.IGNORECASE,
@@ -51,7 +51,7 @@ _CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
             r"\b(?:quant[oa]s?|qual (?:e )?o (?:numero|valor|total)|que percentual"
             r"|how (?:many|much|old|far|large|big|often)|what percentage|percent)\b"
         ),
-        _NUMBER,
+        NUMBER,
     ),
     (re.compile(r"\b(?:por que|porque|por qual motivo|qual (?:a |o )?(?:razao|motivo)|why)\b"), _REASON),
     (
@@ -83,11 +83,28 @@ class Question:
     cue: re.Pattern[str] | None
 
 
+def shows_answer(cue: re.Pattern[str] | None, body: str, *, asked: Sequence[int]) -> float:
+    """Whether a sentence shows what the question asks for, from 0 to 1; `asked`: where its terms begin in `body`.
+
+    A definition has the thing, then soon "is". A number stands right before what is counted ("59100 pacotes"); any
+    other number is worth half.
+    """
+    if cue is None:
+        return 0.0
+    if cue is DEFINITION:
+        return 1.0 if any(DEFINITION.match(body, start) for start in asked if body.count(" ", 0, start) < 10) else 0.0
+    found = [match.start() for match in cue.finditer(body)]
+    if cue is not NUMBER or not found:
+        return 1.0 if found else 0.0
+    near = any(start - number > 0 and body.count(" ", number, start) <= 3 for number in found for start in asked)
+    return 1.0 if near else 0.5
+
+
 def understand(text: str, *, default: Language) -> Question:
     """Take a question apart; `default` is its language where its words do not tell."""
     language = language_of(text, default=default)
     words = [match[0] for match in WORD.finditer(text)]
-    terms = list(_terms(words, stop_words=STOP_WORDS[language])) or list(_terms(words, stop_words=frozenset()))
+    terms = list(_terms(words, stop_words=STOP_WORDS[language]))
     positions: dict[str, int] = {}
     distinct: list[QueryTerm] = []
     for term in terms:
@@ -111,7 +128,7 @@ def understand(text: str, *, default: Language) -> Question:
 def _terms(words: Iterable[str], *, stop_words: frozenset[str]) -> Iterable[QueryTerm]:
     for word in words:
         surface, portuguese = analyse_word(word, Language.PORTUGUESE)
-        if surface in stop_words or (len(surface) == 1 and not surface.isdigit()):
+        if surface in stop_words or (len(surface) == 1 and not (surface.isdigit() or word.isupper())):
             continue
         _, english = analyse_word(word, Language.ENGLISH)
         stems = {portuguese, english}

@@ -27,9 +27,11 @@ _LABEL = re.compile(
     r"\s*(?:(?:helpful |final )?(?:answer|resposta|response|ai|assistant|assistente)\s*:?|</?\w+>)\s*", re.IGNORECASE
 )
 _ASKING = re.compile(
-    r"\W*(?:(?:question|pergunta|query|user|human)\s*:|(?:what|who|when|where|why|how|which|does|is|are|can|list|explain|describe|summari[sz]e|define"
+    r"\W*(?:(?:question|pergunta|query|user|human)\s*:|(?:what|who|when|where|why|how|which|does|is|are|can|list"
+    r"|explain|describe|summari[sz]e|define"
     r"|find|tell|quote"
-    r"|o que|que|quem|quando|onde|por que|porque|como|qual|quais|quant[oa]s?|liste|explique|descreva|resuma|defina|cite|encontre|diga|segundo|de acordo)\b)",
+    r"|o que|que|quem|quando|onde|por que|porque|como|qual|quais|quant[oa]s?|liste|explique|descreva|resuma|defina"
+    r"|cite|encontre|diga|segundo|de acordo)\b)",
     re.IGNORECASE,
 )
 
@@ -86,7 +88,7 @@ def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
     for message in gathering.messages:
         if message.name != name:
             messages.append(message)
-        elif len(text) - (end - start) >= _MATERIAL_CHARACTERS or not others:
+        elif len((text[:start] + text[end:]).strip()) >= (_MATERIAL_CHARACTERS if others else 1):
             messages.append(replace(message, hidden=((start, end),)))
     documents = [replace(document, index=index) for index, document in enumerate(gathering.documents)]
     documents += [replace(message, index=len(documents) + index) for index, message in enumerate(messages)]
@@ -246,9 +248,8 @@ def question_span(text: str, *, alone: bool) -> tuple[int, int]:
     for start, end in _paragraphs_by_likelihood(text, paragraphs):
         if "?" in text[start:end] or _ASKING.match(text, start, end):
             return _asking_part(text, start, end)
-    asked = [match.span() for match in re.finditer(r"[^.!?\n]+\?", text)]
-    if asked:
-        return asked[-1]
+    if (mark := text.rfind("?")) > 0:
+        return max(text.rfind(end, 0, mark) for end in ".!?\n") + 1, mark + 1
     if len(text) <= _SHORT_CHARACTERS:
         return 0, len(text)
     start, end = paragraphs[-1]
@@ -265,9 +266,15 @@ def _paragraphs_by_likelihood(text: str, paragraphs: list[tuple[int, int]]) -> I
 
 def _asking_part(text: str, start: int, end: int) -> tuple[int, int]:
     """Of a paragraph that asks: its questions, if it holds more than them; all of it, where it is short."""
-    asked = [match.span() for match in re.finditer(r"(?:[^.!?\n]|[.!](?!\s)|\n(?!\n))+\?+", text[start:end])]
-    if asked and (end - start > _SHORT_CHARACTERS or asked[0][0] > 0):
-        return start + asked[0][0], start + asked[-1][1]
+    asked: list[tuple[int, int]] = []
+    begun = start
+    for ending in re.compile(r"[.!?]+(?=\s|$)|\?+").finditer(text, start, end):
+        if ending[0][-1] == "?":
+            asked.append((begun, ending.end()))
+        begun = ending.end()
+    if asked and (end - start > _SHORT_CHARACTERS or asked[0][0] > start):
+        first = asked[0] if asked[-1][1] - asked[0][0] <= _SHORT_CHARACTERS else asked[-1]
+        return first[0], asked[-1][1]
     lines = text[start:end].split("\n")
     if not asked and len(lines) > 1 and end - start > _SHORT_CHARACTERS:
         return (end - len(lines[-1]), end) if _ASKING.match(lines[-1]) else (start, start + len(lines[0]))

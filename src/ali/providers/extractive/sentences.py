@@ -36,7 +36,8 @@ _ABBREVIATIONS = word_set(
     """art arts dr dra drs sr sra srs srta prof profa prof.a no nos num p pp pag pags
     fig figs cap caps inc incs al obs ex vs
     mr mrs ms st jr ltd ltda cia av tel sec secs vol vols ed eds cf min max approx dept par parag op cit ibid apud
-    e.g i.e u.s u.k d.c a.c v ss seg segs res dec port proc des min rel gov gen col cel eng adv exmo exma ilmo v.exa
+    eg ie e.g i.e u.s u.k d.c a.c v ss seg segs res dec port proc des min rel gov gen col cel eng adv
+    exmo exma ilmo v.exa
     jan fev feb mar abr apr mai jun jul ago aug set sep sept out oct nov dez inst univ corp co eq eqs tab ref refs ver
     aprox depto n"""
 )
@@ -52,6 +53,7 @@ _MARKER = re.compile(
             |Appendix|Se[çc][ãa]o)
             \s+(?:{_ROMAN}|\d+|[A-Z])\b|\d{{1,2}}(?:\.\d{{1,3}})+\.?[ \t]+(?=[^\W\d_]))
       | (?P<note>\d{1, 2}(?=[A-Z\u00c0-\u00dd][a-z\u00df-\u00ff]))
+      | (?P<option>--?[a-z][\w-]*)
       | (?P<table>\|)
       | (?P<fence>```|~~~)
     )""",
@@ -65,6 +67,8 @@ _LABEL = re.compile(
     r"\s*(?:\d+|(?:Art\.?|Artigo|ART\.?|§)?\s*\d+[ºªo°]?(?:-[A-Z])?|Par[áa]grafo\s[úu]nico|PAR[ÁA]GRAFO\s[ÚU]NICO)\s*"
 )
 _DOT_LEADERS = re.compile(r"(?:\.\s?){4,}\s*\w{0,6}|…{2,}|_{4,}")
+_ADDRESS = re.compile(r"://|www\.")
+_BULLETS = "#>•●▪◦‣∙·*+-\u2013\u2014"
 _TERMINAL = ".!?;:…"
 _CLOSERS = "\"'\u201d\u2019»)]*_"
 
@@ -125,6 +129,8 @@ def _ends_sentence(text: str, match: re.Match[str], start: int, end: int) -> boo
     word = before[0] if before else ""
     if (len(word) == 1 and word.isupper()) or fold(word) in _ABBREVIATIONS:
         return False
+    if _ADDRESS.search(word) and text[match.end() : match.end() + 1] == "\n" and "." in following.split(maxsplit=1)[0]:
+        return False  # an address that goes on in the next line
     return not _LABEL.fullmatch(text, _sentence_start(text, match.start(), start), match.start())
 
 
@@ -138,62 +144,50 @@ def _sentence_start(text: str, at: int, start: int) -> int:
 
 def _blocks(text: str, start: int, end: int) -> list[tuple[int, int, Role]]:
     """Blocks of lines that read on: paragraphs, list items, headings. Bullets are left outside."""
-    lines = [match.span() for match in re.compile(r"[^\n]*\S[^\n]*").finditer(text, start, end)]
+    lines = [match.span() for match in re.compile(r"[^\n]+").finditer(text, start, end) if match[0].strip()]
     if not lines:
         return []
     lengths = sorted(len(text[a:b].strip()) for a, b in lines)
     width = lengths[int(len(lengths) * 0.8)]
     blocks: list[tuple[int, int, Role]] = []
-    open_start, role = -1, Role.PROSE
-    previous = ""
     fenced = False
+    runs_on = True
+    previous = ""
     for number, (line_start, line_end) in enumerate(lines):
-        marker = _MARKER.match(text, line_start, line_end)
-        kind = marker.lastgroup if marker else None
-        if kind == "fence":
-            fenced = not fenced
-        blank = number > 0 and text.count("\n", lines[number - 1][1], line_start) > 1
         line = text[line_start:line_end].strip()
         following = text[slice(*lines[number + 1])].strip() if number + 1 < len(lines) else ""
-        leaders = _DOT_LEADERS.search(line) is not None
-        starts = (
-            open_start < 0
-            or fenced
-            or blank
-            or leaders
-            or role is Role.DEBRIS
-            or kind is not None
-            or _breaks(previous, line, width=width)
+        marker = _MARKER.match(text, line_start, line_end)
+        kind = marker.lastgroup if marker else None
+        fenced ^= kind == "fence"
+        blank = number > 0 and text.count("\n", lines[number - 1][1], line_start) > 1
+        debris = kind == "fence" or _DOT_LEADERS.search(line) is not None
+        if blocks and not (fenced or blank or debris or kind or not runs_on or _breaks(previous, line, width=width)):
+            opened, _, role = blocks[-1]
+            blocks[-1] = (opened, line_end, role)
+        else:
+            bullet = marker is not None and line[0] in _BULLETS and kind in {"bullet", "quote", "heading"}
+            role = Role.DEBRIS if debris else _role(line, kind=kind, following=following, width=width)
+            blocks.append((marker.end() if marker and bullet else line_start, line_end, role))
+        runs_on = role not in {Role.HEADING, Role.DEBRIS} or (
+            role is Role.HEADING and line[-1] != "?" and _runs_on(line, following, width=width)
         )
-        if starts:
-            if open_start >= 0:
-                blocks.append((open_start, lines[number - 1][1], role))
-            open_start = (
-                marker.end()
-                if marker and kind in {"bullet", "quote", "heading"} and line[0] in "#>•●▪◦‣∙·*+-\u2013\u2014"
-                else line_start
-            )
-            role = _role(line, kind=kind, following=following, width=width)
-            if kind == "fence" or leaders:
-                role = Role.DEBRIS
-        previous = line if role is not Role.HEADING or not _runs_on(line, following, width=width) else line + ","
-    blocks.append((open_start, lines[-1][1], role))
+        previous = line
     return blocks
 
 
 def _breaks(previous: str, line: str, *, width: int) -> bool:
     """Whether a new block begins between two lines: the first ends short, and does not ask for the second."""
-    if previous.endswith(("-", ",")) or line[0].islower():
+    last = fold(previous.rsplit(maxsplit=1)[-1].lstrip("(["))
+    if previous.endswith(("-", ",")) or line[0].islower() or last.removesuffix(".") in _ABBREVIATIONS:
         return False
     if len(previous) >= 0.75 * width and not (len(previous) < 0.9 * width and previous[-1] in _TERMINAL):
         return len(previous) > 240 and previous[-1] in _TERMINAL
-    last = fold(previous.rsplit(maxsplit=1)[-1])
     return not any(last in words for words in STOP_WORDS.values())
 
 
 def _runs_on(line: str, following: str, *, width: int) -> bool:
     """Whether a heading goes on in the next line: it fills its line, and the next is short."""
-    return bool(following) and len(line) >= 0.75 * width and len(following) < 0.6 * width
+    return bool(following) and len(line) >= 0.6 * width and len(following) < 0.6 * width
 
 
 def _role(line: str, *, kind: str | None, following: str, width: int) -> Role:
@@ -206,8 +200,8 @@ def _role(line: str, *, kind: str | None, following: str, width: int) -> Role:
     words = re.findall(r"[^\W\d_]+", line)
     if not words or not following or following[0].islower():
         return Role.PROSE
-    if line.isupper() and len(words) > 1:
-        return Role.HEADING
+    if (line.isupper() and len(words) > 1) or line.startswith("--"):
+        return Role.HEADING  # the latter: an option, before what it does
     short = len(words) <= 9 and len(line) < 0.7 * width and (line[0].isupper() or line[0].isdigit())
     return Role.HEADING if short and len(following) > 1.3 * len(line) else Role.PROSE
 

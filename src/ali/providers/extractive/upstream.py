@@ -1,8 +1,8 @@
 """`ali-extractive` as an upstream: requests go to one child process, so that the event loop never waits for a parser.
 
 A document that crashes, hangs or fills the reader ends the child alone; the caller gets a 400 in Anthropic's dialect,
-and the next request a new child. The child is a program of its own, with an environment that holds no secrets; `multiprocessing`
-would import the service's main module into it.
+and the next request a new child. The child is a program of its own, with an environment that holds no secrets;
+`multiprocessing` would import the service's main module into it.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from ali.providers.extractive.worker import COUNT_TOKENS, HEADER, MESSAGES
 _KINDS = {"/v1/messages": MESSAGES, "/v1/messages/count_tokens": COUNT_TOKENS}
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 _START_S = 20.0
+_PROGRAM = "from ali.providers.extractive.worker import main; main()"
 _SOURCE = str(Path(ali.__file__).resolve().parent.parent)
 _PIPE_BYTES = 1 << 20
 
@@ -135,8 +136,8 @@ class ExtractiveUpstream:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
-                "-m",
-                "ali.providers.extractive.worker",
+                "-c",
+                _PROGRAM,
                 str(self._call_s),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

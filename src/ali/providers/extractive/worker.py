@@ -99,7 +99,3 @@ def _reply(replies: IO[bytes], *, status: int, stream: bool, body: bytes) -> Non
     replies.write(HEADER.pack(status, stream, len(body)))
     replies.write(body)
     replies.flush()
-
-
-if __name__ == "__main__":
-    main()

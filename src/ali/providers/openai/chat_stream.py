@@ -10,11 +10,13 @@ from ali.providers.openai.usage import usage_from_completion
 from ali.providers.openai.wire import error_for, malformed
 from ali.providers.sse import event_data, openai_event
 
+_NO_CALLS = msgspec.Raw()
+
 
 class _Delta(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _NO_CALLS
 
 
 class _Choice(msgspec.Struct):
@@ -87,8 +89,8 @@ class ChatRelay:
                 self.output_chars += len(delta.content)
             if delta.reasoning_content:
                 self.output_chars += len(delta.reasoning_content)
-            if delta.tool_calls:
-                self.output_chars += len(bytes(delta.tool_calls))
+            if delta.tool_calls is not _NO_CALLS and (calls := bytes(delta.tool_calls)) != b"null":
+                self.output_chars += len(calls)
         if choice.finish_reason is not None:
             self.stop_reason = choice.finish_reason
 

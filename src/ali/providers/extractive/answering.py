@@ -6,20 +6,18 @@ neighbours and headings. Weights were tuned on Portuguese questions (FaQuAD) and
 """
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
-from ali.providers.extractive.analyser import WORD, Term, analyse, analyse_word, legal_terms
+from ali.providers.extractive.analyser import WORD, analyse, analyse_word, article_begun, legal_terms
 from ali.providers.extractive.documents import Document
 from ali.providers.extractive.language import STOP_WORDS, Language, fold, language_of, languages_of
 from ali.providers.extractive.layout import Region, regions_of
-from ali.providers.extractive.question import DEFINITION, QueryTerm, Question, understand
+from ali.providers.extractive.question import QueryTerm, Question, shows_answer, understand
+from ali.providers.extractive.quotes import CONFIDENT, MAX_QUOTES, Answer, Quote, Scores
 from ali.providers.extractive.sentences import Role, Sentence, split
-
-MAX_QUOTES = 3
-CONFIDENT = 0.5
-"""The least confidence with which anything is quoted."""
 
 _CANDIDATE_REGIONS = 24
 _LEAST_SHARE_OF_BEST = 0.45
@@ -28,54 +26,12 @@ _BACKGROUND_REGIONS = 200.0
 _BACKGROUND_FREQUENCY = 0.004
 _K1, _B = 1.2, 0.5
 _UNSEEN = -2
+_LANGUAGE_CHARACTERS = 600
+_QUESTION_CHARACTERS = 4000
+_ARTICLE = re.compile(r"(?:^|(?<=[.)]\s))Art(?:igo)?\.?\s*\d[\d.]*(?:[ºª°o]|-[A-Z])*", re.MULTILINE)
+_AFTER_HEADING = (0.0, 1.0, 0.6, 0.3)
+"""What a heading that asks the same lends to itself and to the sentences after it."""
 _ROLE_WEIGHT = {Role.PROSE: 1.0, Role.ITEM: 0.95, Role.HEADING: 0.45, Role.QUESTION: 0.35, Role.DEBRIS: 0.0}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """Why a sentence was found, each part from 0 to 1; `total` is their weighted sum.
-
-    The share of the question's weight that the sentence itself covers; that with its neighbours and headings; the
-    question's adjacent words that are adjacent here; its region's BM25 beside the best region's; whether it shows the
-    kind of answer asked for (a date, a name, a number).
-    """
-
-    covered: float
-    covered_in_context: float
-    pairs: float
-    region: float
-    cue: float
-    total: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
-    """A span of a document's page, and why. `text` is byte-equal to `pages[page][start:end]`; `page` counts from 0."""
-
-    document: int
-    page: int
-    start: int
-    end: int
-    text: str
-    scores: Scores
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Up to three quotes, the best first; none where nothing covers the question (`abstained`).
-
-    `confidence`, from 0 to 1, is the share of the question's informative weight that the best place covers; below
-    `CONFIDENT` nothing is quoted. It tells questions on another subject apart well, and near misses hardly.
-    """
-
-    language: Language
-    confidence: float
-    quotes: tuple[Quote, ...] = field(default=())
-
-    @property
-    def abstained(self) -> bool:
-        """Nothing is quoted."""
-        return not self.quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +45,7 @@ class _Scored:
 def answer(question: str, documents: Sequence[Document]) -> Answer:
     """Answer `question` from `documents`. Pure. Cost: about 1 µs a word, some milliseconds for a 50-page document."""
     default = _main_language(documents)
-    asked = understand(question, default=default)
+    asked = understand(question[-_QUESTION_CHARACTERS:], default=default)
     regions = regions_of(documents)
     if not asked.terms or not regions:
         return Answer(language=asked.language, confidence=0.0)
@@ -111,7 +67,9 @@ class _Search:
         self._asked = asked
         self._documents = documents
         self._regions = regions
-        self._languages = [language_of(self._text(region), default=default) for region in regions]
+        self._languages = [
+            language_of(self._text(region)[:_LANGUAGE_CHARACTERS], default=default) for region in regions
+        ]
         self._counts, self._lengths = self._count(asked.terms)
         self._weights = self._term_weights()
         self._total = sum(self._weights)
@@ -132,12 +90,16 @@ class _Search:
         known: dict[Language, dict[str, int]] = {language: {} for language in Language}
         legal = any(":" in term.surface for term in terms)
         counts: list[dict[int, int]] = []
+        self._articles: list[int] = []
+        article = -1
         lengths: list[int] = []
         for region, language in zip(self._regions, self._languages, strict=True):
             text = self._text(region)
             seen = known[language]
             found: dict[int, int] = {}
             words = WORD.findall(text)
+            article = -1 if region.start == 0 and region.page == 0 else article
+            self._articles.append(article)
             for word in words:
                 number = seen.get(word, _UNSEEN)
                 if number == _UNSEEN:
@@ -145,12 +107,21 @@ class _Search:
                 if number >= 0:
                     found[number] = found.get(number, 0) + 1
             if legal:
+                for match in _ARTICLE.finditer(text):
+                    article = self._article(match[0].lstrip(), article)
                 for _, cited in legal_terms(text):
                     if cited in by_surface:
                         found[by_surface[cited]] = found.get(by_surface[cited], 0) + 1
+                if self._articles[-1] >= 0:
+                    found.setdefault(self._articles[-1], 1)
             counts.append(found)
             lengths.append(len(words))
         return counts, lengths
+
+    def _article(self, text: str, current: int) -> int:
+        """The article that holds from a sentence on, as the number of the question's term; -1: not one asked about."""
+        begun = article_begun(text)
+        return current if begun is None else self._by_surface.get(begun, -1)
 
     def _term_of(self, surface: str, stem: str) -> int:
         """The number of the question's term that a word is, or -1."""
@@ -214,8 +185,13 @@ class _Search:
             for terms in analysed
         ]
         found = [{term for term in sequence if term >= 0} for sequence in sequences]
+        article = self._articles[number]
+        for position, sentence in enumerate(sentences):
+            article = self._article(page[sentence.start : sentence.end], article)
+            if article >= 0:
+                found[position].add(article)
         around = set(self._counts[number])
-        heading = self._heading_before(number)
+        heading, aptness, since_heading = self._heading_before(number)
         scored: list[_Scored] = []
         for position, sentence in enumerate(sentences):
             if sentence.role in {Role.HEADING, Role.QUESTION}:
@@ -226,8 +202,11 @@ class _Search:
                     or sentences[position - 1].role is not Role.HEADING
                     else heading | found[position]
                 )
+                aptness = self._aptness(heading, sequences[position])
+                since_heading = 0
             if sentence.role is Role.DEBRIS:
                 continue
+            since_heading += sentence.role in {Role.PROSE, Role.ITEM}
             before = found[position - 1] if position else set()
             after = found[position + 1] if position + 1 < len(found) else set()
             direct = self._weight(found[position])
@@ -253,31 +232,36 @@ class _Search:
             body = page[sentence.start : sentence.end]
             if self._repeats_question(body):
                 continue
+            lent = aptness * (_AFTER_HEADING[since_heading] if since_heading < len(_AFTER_HEADING) else 0.0)
             scores = self._scores(
-                covered=direct / self._total,
+                covered=max(direct / self._total, lent),
                 context=context / self._total,
                 pairs=self._pairs(sequences[position]),
                 region=region_score,
-                cue=self._cue(body, analysed[position]),
-                factor=_ROLE_WEIGHT[sentence.role] * document.weight * _length_factor(body),
+                heading=lent,
+                cue=shows_answer(
+                    self._asked.cue,
+                    body,
+                    asked=[t.start for t in analysed[position] if self._term_of(t.surface, t.stem) >= 0],
+                ),
+                factor=_ROLE_WEIGHT[sentence.role] * document.weight * _prose_factor(body),
             )
             scored.append(_Scored(region, sentence, number, scores))
         return scored
 
     def _scores(
-        self, *, covered: float, context: float, pairs: float, region: float, cue: float, factor: float
+        self, *, covered: float, context: float, pairs: float, region: float, heading: float, cue: float, factor: float
     ) -> Scores:
-        total = factor * (0.3 * covered + 0.4 * context + 0.15 * pairs + 0.3 * region + 0.15 * cue)
-        return Scores(covered=covered, covered_in_context=context, pairs=pairs, region=region, cue=cue, total=total)
-
-    def _cue(self, body: str, terms: Sequence[Term]) -> float:
-        """1 where the sentence shows what the question asks for. A definition has the thing, then soon "is"."""
-        if self._asked.cue is None:
-            return 0.0
-        if self._asked.cue is not DEFINITION:
-            return 1.0 if self._asked.cue.search(body) else 0.0
-        opening = (term for term in terms[:10] if self._term_of(term.surface, term.stem) >= 0)
-        return 1.0 if any(DEFINITION.match(body, term.start) for term in opening) else 0.0
+        total = factor * (0.3 * covered + 0.4 * context + 0.15 * pairs + 0.3 * region + 0.35 * heading + 0.2 * cue)
+        return Scores(
+            covered=covered,
+            covered_in_context=context,
+            pairs=pairs,
+            region=region,
+            heading=heading,
+            cue=cue,
+            total=total,
+        )
 
     def _stop(self, surface: str) -> bool:
         return surface not in self._by_surface and any(surface in words for words in STOP_WORDS.values())
@@ -297,9 +281,12 @@ class _Search:
             sum(weight for weight, _ in weights) or 1.0
         )
 
-    def _heading_before(self, number: int) -> set[int]:
-        """The question's terms in the last heading before a region, looked for in the three regions before it."""
+    def _heading_before(self, number: int) -> tuple[set[int], float, int]:
+        """Of the last heading before a region, looked for in the three regions before it: the question's terms, its
+        aptness, and how many sentences stand since.
+        """
         region = self._regions[number]
+        since = 0
         for earlier in range(number - 1, max(-1, number - 4), -1):
             previous = self._regions[earlier]
             if previous.document != region.document:
@@ -307,9 +294,23 @@ class _Search:
             page = self._documents[previous.document].pages[previous.page]
             for sentence in reversed(self._sentences(earlier)):
                 if sentence.role in {Role.HEADING, Role.QUESTION}:
-                    terms = analyse(page[sentence.start : sentence.end], self._languages[earlier])
-                    return {term for term in (self._term_of(t.surface, t.stem) for t in terms) if term >= 0}
-        return set()
+                    sequence = self._sequence(page[sentence.start : sentence.end], earlier)
+                    terms = {term for term in sequence if term >= 0}
+                    return terms, self._aptness(terms, sequence), since
+                since += sentence.role in {Role.PROSE, Role.ITEM}
+        return set(), 0.0, since
+
+    def _aptness(self, heading: set[int], sequence: Sequence[int]) -> float:
+        """How far a heading is the question: the weight it covers, times the share of its words that it has."""
+        return self._weight(heading) / self._total * min(1.0, 1.5 * len(heading) / max(1, len(sequence)))
+
+    def _sequence(self, text: str, number: int) -> list[int]:
+        """The words of a text, without stop words, as numbers of the question's terms, -1 for others."""
+        return [
+            self._term_of(term.surface, term.stem)
+            for term in analyse(text, self._languages[number])
+            if not self._stop(term.surface)
+        ]
 
     def _repeats_question(self, body: str) -> bool:
         return len(body) < 2 * len(self._asked.text) + 20 and _plain(self._asked.text) in _plain(body)
@@ -352,8 +353,18 @@ class _Search:
         return end
 
 
+def _prose_factor(body: str) -> float:
+    """Less for what reads badly: few words, a very long sentence, program text, a sentence without its beginning."""
+    symbols = sum(char in "<>{}[]=$|\\@#_~^`/%&+*" for char in body)
+    factor = 1.0 if symbols <= 2 + 0.04 * len(body) else 0.6
+    if body[0].islower():
+        factor *= 0.93
+    if body[-1].isalnum() and body.count(" ") < 10:
+        factor *= 0.75  # a title, an entry of a table of contents
+    return factor * _length_factor(body)
+
+
 def _length_factor(body: str) -> float:
-    """Very short sentences say little, very long ones are no quotes."""
     words = body.count(" ") + body.count("\n") + 1
     if words < 5:
         return 0.7 + 0.06 * words
