@@ -157,18 +157,18 @@ async def test_an_answer_whose_usage_cannot_be_recorded_is_withheld_and_recorded
 async def test_a_chat_request_costs_one_database_round_trip(service: Service) -> None:
     trips = 0
     writer = service.gateway.ledger
-    write = writer._cursor
+    write = writer._write
 
-    async def counted() -> psycopg.AsyncCursor[tuple[object, ...]]:
+    async def counted(batch: bytes) -> None:
         nonlocal trips
         trips += 1
-        return await write()
+        await write(batch)
 
     async with aiohttp.ClientSession(headers=service.headers) as session:
         async with session.post(f"{service.url}/v1/chat/completions", json=_BODY) as response:
             await response.read()
         await service.records()
-        writer._cursor = counted  # type: ignore[method-assign] # counts what leaves, changes nothing
+        writer._write = counted  # type: ignore[method-assign] # counts what leaves, changes nothing
         service.gateway.keys._pool = None  # type: ignore[assignment] # a remembered key asks nobody
         async with session.post(f"{service.url}/v1/chat/completions", json=_BODY) as response:
             assert response.status == 200

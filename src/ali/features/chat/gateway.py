@@ -9,6 +9,7 @@ from uuid import UUID
 
 from ali.features.chat.envelope import RequestEnvelope, read_envelope
 from ali.features.chat.failover import Failover
+from ali.features.chat.limit_headers import request_limit_headers
 from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S, RepeatCache
 from ali.features.chat.routing import Route, Router
@@ -112,7 +113,7 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     if principal is None:
         principal = await gateway.keys.recognise(secret)
     principal.require(operation.permission)
-    verdict = _limit(gateway, principal, now_s=arrival.started_s)
+    verdict = _limit(gateway, operation, principal, now_s=arrival.started_s)
     version, beta = _anthropic_headers(operation, arrival.headers)
     cache_ttl_s = _cache_ttl(arrival.headers)
     body = await _read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
@@ -141,7 +142,7 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     )
 
 
-def _limit(gateway: Gateway, principal: Principal, *, now_s: float) -> Verdict | None:
+def _limit(gateway: Gateway, operation: Operation, principal: Principal, *, now_s: float) -> Verdict | None:
     if gateway.limiter is None:
         return None
     verdict = gateway.limiter.hit(principal.key_id, now_s=now_s)
@@ -150,6 +151,9 @@ def _limit(gateway: Gateway, principal: Principal, *, now_s: float) -> Verdict |
             f"This API key has sent its {verdict.limit} requests of this minute. "
             f"Try again in {verdict.retry_after_s:.1f} s.",
             retry_after_s=verdict.retry_after_s,
+            headers=tuple(
+                (name.decode(), value.decode()) for name, value in request_limit_headers(verdict, operation.dialect)
+            ),
         )
     return verdict
 

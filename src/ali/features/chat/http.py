@@ -72,6 +72,10 @@ def _anthropic(name: str, made: int, card: ModelCard | None) -> dict[str, Any]:
         "id": name,
         "display_name": name,
         "created_at": datetime.fromtimestamp(made, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "deprecated_at": None,
+        "retires_at": None,
+        "line": None,
     }
     if card is not None:
         model |= {"max_input_tokens": card.context_window, "max_tokens": card.max_output_tokens}

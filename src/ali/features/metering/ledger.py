@@ -13,13 +13,12 @@ import orjson
 import psycopg
 import psycopg_pool
 import structlog
-from psycopg import AsyncConnection, AsyncCursor
-from psycopg.rows import TupleRow
 
 from ali.features.metering import queries
 from ali.features.metering.record import OpenRecord
-from ali.kernel.db import CONNECTION, Pool
+from ali.kernel.db import Pool
 from ali.kernel.errors import Unavailable
+from ali.kernel.statement import StatementConnection
 from ali.kernel.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
@@ -48,7 +47,7 @@ class Ledger:
     def __init__(self, dsn: str, pool: Pool, *, instance_id: UUID, metrics: Metrics) -> None:
         self._dsn = dsn
         self._pool = pool
-        self._writer: AsyncConnection[TupleRow] | None = None
+        self._writer: StatementConnection | None = None
         self._instance_id = instance_id
         self._metrics = metrics
         self._settling: deque[Settling] = deque()
@@ -91,15 +90,7 @@ class Ledger:
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settling.append((record, committed))
         self._wake.set()
-        try:
-            async with asyncio.timeout(SETTLE_DEADLINE_S):
-                await committed
-        except TimeoutError as error:
-            self._failing = True
-            raise LedgerUnavailable(
-                "The answer is there, but its usage could not be recorded, because the database does not answer; "
-                "so it is withheld. Try again shortly."
-            ) from error
+        await committed  # the writer holds the deadline, for all who wait at once
 
     def settle_soon(self, record: OpenRecord) -> None:
         """Write a finished record without waiting: for callers who are gone."""
@@ -128,9 +119,9 @@ class Ledger:
     def _take_opening(self) -> list[OpenRecord]:
         if not self._open_due:
             return []
-        self._open_due = False
         still_open = [record for record in self._opening if record.outcome == "open"]
-        self._opening.clear()
+        self._opening = deque(still_open[_BATCH:])
+        self._open_due = bool(self._opening)
         return still_open[:_BATCH]
 
     async def _commit_until_done(self, settling: list[Settling], opening: list[OpenRecord]) -> None:
@@ -139,13 +130,14 @@ class Ledger:
         """
         rows = [record.row(self._instance_id) for record in opening]
         rows += [record.row(self._instance_id) for record, _ in settling]
-        batch = orjson.dumps(rows).decode()
+        batch = orjson.dumps(rows)
         while True:
             try:
                 async with asyncio.timeout(SETTLE_DEADLINE_S):
-                    await (await self._cursor()).execute(queries.WRITE, (batch,))
+                    await self._write(batch)
                 break
             except (psycopg.DataError, psycopg.IntegrityError) as error:
+                await self._disconnect()
                 await self._halve(settling, opening, error=error, rows=rows)
                 return
             except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
@@ -154,6 +146,7 @@ class Ledger:
                 if not self._failing:
                     log.exception("ledger.failing", error_type=type(error).__name__, records=len(rows))
                 self._failing = True
+                self._tell_waiting(settling)
                 await self._disconnect()
                 await asyncio.sleep(_RETRY_S)
         if self._failing:
@@ -164,11 +157,21 @@ class Ledger:
             if committed is not None and not committed.done():
                 committed.set_result(None)
 
-    async def _cursor(self) -> AsyncCursor[TupleRow]:
-        """The writer's own connection, kept: borrowing one from the pool for each batch costs as much as the batch."""
-        if self._writer is None or self._writer.closed:
-            self._writer = await AsyncConnection.connect(self._dsn, **CONNECTION)
-        return self._writer.cursor()
+    def _tell_waiting(self, settling: list[Settling]) -> None:
+        """Whoever waits for a commit waits no longer; the records stay."""
+        for _, committed in (*settling, *self._settling):
+            if committed is not None and not committed.done():
+                committed.set_exception(
+                    LedgerUnavailable(
+                        "The answer is there, but its usage could not be recorded, because the database does not "
+                        "answer; so it is withheld. Try again shortly."
+                    )
+                )
+
+    async def _write(self, batch: bytes) -> None:
+        if self._writer is None:
+            self._writer = await StatementConnection.connect(self._dsn)
+        await self._writer.execute(queries.WRITE, batch)
 
     async def _disconnect(self) -> None:
         if self._writer is not None:

@@ -40,12 +40,12 @@ WRITE: Final = (
     + ", ".join(_COLUMNS)
     + ") select "
     + ", ".join(_COLUMNS)
-    + " from jsonb_to_recordset(%s::jsonb) as b("
+    + " from jsonb_to_recordset($1::jsonb) as b("
     + ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
     + ") on conflict (id) do update set "
     + ", ".join(f"{name} = excluded.{name}" for name in _SETTLED)
     + " where r.outcome in ('open', 'lost') and excluded.outcome <> 'open'"
-)
+).encode()
 """Opens and settles in one: a record is inserted as it stands, and one that is there is only ever closed, once."""
 
 HEARTBEAT: Final = """
