@@ -4,7 +4,7 @@ The SDKs build their objects without validation, so that a missing or invented f
 in strict mode, and names every field that the SDK's types do not know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -135,7 +135,7 @@ def events_in(stream: bytes) -> list[dict[str, Any]]:
 
 async def post(
     service: Service, path: str, body: object, *, headers: dict[str, str] | None = None
-) -> tuple[int, aiohttp.typedefs.LooseHeaders, bytes]:
+) -> tuple[int, Mapping[str, str], bytes]:
     """Status, headers and bytes of a POST: what no SDK shows. `body` is sent as JSON, or as it is where it is bytes."""
     data = body if isinstance(body, bytes) else orjson.dumps(body)
     sent = {"content-type": "application/json", **(service.headers if headers is None else headers)}

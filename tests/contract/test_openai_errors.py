@@ -145,8 +145,11 @@ async def test_a_key_that_the_provider_refuses_is_not_the_callers_fault(
 async def test_a_stream_that_breaks_raises_in_both_clients(
     service: Service, simulator: Simulator, model: str, fault: Fault
 ) -> None:
+    breaking = Answer(
+        fault=fault, tokens_per_second=100
+    )  # at a pace, for what breaks in its first bytes is tried again
     async with openai_client(service) as client:
-        simulator.answer(fault)
+        simulator.answer(breaking)
         stream = await client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
         with pytest.raises(openai.APIError) as failed:
             async for _ in stream:
@@ -159,7 +162,7 @@ async def test_a_stream_that_breaks_raises_in_both_clients(
             for _ in blocking.chat.completions.create(model=model, messages=MESSAGES, stream=True):
                 pass
 
-    simulator.answer(fault)
+    simulator.answer(breaking)
     with pytest.raises(openai.APIError):
         await asyncio.to_thread(read)
     assert [record["outcome"] for record in await service.records()] == ["error"] * 2

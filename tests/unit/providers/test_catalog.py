@@ -301,8 +301,7 @@ def test_loading_takes_under_5_ms_of_cpu() -> None:
 
 def test_importing_reads_nothing() -> None:
     program = "from ali.providers import catalog; assert catalog.read_data.cache_info().currsize == 0"
-    # S603: our own interpreter and a constant program.
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603 - our own interpreter, constant arguments
 
 
 # The reference page
