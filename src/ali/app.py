@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -74,10 +74,12 @@ class Edge:
 
 
 def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
+    make_repeats = _repeats_kind(settings)
+
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await _start(api, settings, hmac_secret, stack)
+            await _start(api, settings, stack, hmac_secret=hmac_secret, make_repeats=make_repeats)
             yield
 
     api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -88,7 +90,14 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
     return api
 
 
-async def _start(api: FastAPI, settings: Settings, hmac_secret: bytes, stack: AsyncExitStack) -> None:
+async def _start(
+    api: FastAPI,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    hmac_secret: bytes,
+    make_repeats: Callable[[], RepeatCache],
+) -> None:
     """Build the process-wide objects and leave their ends on `stack`."""
     metrics = Metrics()
     dsn = settings.database_dsn()
@@ -98,7 +107,7 @@ async def _start(api: FastAPI, settings: Settings, hmac_secret: bytes, stack: As
     upstreams = _upstreams(settings)
     for upstream in upstreams.values():
         stack.push_async_callback(upstream.close)
-    repeats = _repeats(settings)
+    repeats = make_repeats()
     stack.push_async_callback(repeats.close)
     keys = KeyRing(pool, hmac_secret=hmac_secret)
     ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics)
@@ -181,12 +190,14 @@ def _aliases(settings: Settings, upstreams: dict[str, Upstream]) -> dict[str, Al
     return aliases
 
 
-def _repeats(settings: Settings) -> RepeatCache:
+def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:
+    """How the cache of repeats is made; what it needs is imported now, before a loop runs that an import would block."""
     if settings.redis_url is None:
-        return InProcessRepeats(max_bytes=settings.cache_max_bytes)
+        return lambda: InProcessRepeats(max_bytes=settings.cache_max_bytes)
     from ali.features.chat.repeats_redis import RedisRepeats  # noqa: PLC0415 - an extra that may be absent
 
-    return RedisRepeats(settings.redis_url.get_secret_value())
+    url = settings.redis_url.get_secret_value()
+    return lambda: RedisRepeats(url)
 
 
 def _add_operator_routes(api: FastAPI) -> None:

@@ -1,6 +1,7 @@
 """The HTTP client reads the same answer however it is cut, keeps good connections and no others."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,11 +27,25 @@ Answer = Callable[[asyncio.StreamReader, Writer], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[int]:
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    running: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: Writer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        try:
+            await answer(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        await asyncio.wait_for(asyncio.gather(*running), 5)
 
 
 async def read_all(connection: Connection) -> bytes:
@@ -93,7 +108,6 @@ async def test_what_is_not_a_whole_answer_fails(answer: bytes, failure: type[Exc
     async def send(reader: asyncio.StreamReader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
-        writer.close()
 
     async with serving(send) as port:
         _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
@@ -109,11 +123,9 @@ async def test_a_connection_is_used_again_after_a_whole_answer_only() -> None:
     async def send(reader: asyncio.StreamReader, writer: Writer) -> None:
         nonlocal connections
         connections += 1
-        try:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readuntil(b"{}"):
                 writer.write(_LENGTH)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
 
     async with serving(send) as port:
         upstream = HttpUpstream(name="x", dialect=Dialect.OPENAI, base_url=f"http://127.0.0.1:{port}", headers={})
@@ -135,7 +147,6 @@ async def test_a_redirect_is_not_followed_so_no_key_leaves_for_elsewhere() -> No
     async def send(reader: asyncio.StreamReader, writer: Writer) -> None:
         await reader.readuntil(b"{}")
         writer.write(b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
 
     async with serving(send) as port:
         upstream = HttpUpstream(name="x", dialect=Dialect.OPENAI, base_url=f"http://127.0.0.1:{port}", headers={})

@@ -1,5 +1,7 @@
 """The hot path's ASGI entry: a plain callable for each operation, before any framework."""
 
+import time
+
 import structlog
 
 from ali.features.chat.exchange import Exchange, InternalError
@@ -62,5 +64,7 @@ async def refuse(error: AliError, *, operation: Operation, arrival: Arrival, sen
     ]
     if envelope == "anthropic":
         headers.append((b"request-id", name))
+    else:
+        headers.append((b"openai-processing-ms", b"%d" % ((time.monotonic() - arrival.started_s) * 1000)))
     await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

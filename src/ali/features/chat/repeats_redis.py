@@ -2,11 +2,14 @@
 
 import redis.asyncio
 import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
 _LARGEST_BYTES = 1024 * 1024
+_WAIT_S = 0.25
 _PREFIX = b"ali:repeat:1:"
 
 
@@ -14,7 +17,9 @@ class RedisRepeats:
     """`RepeatCache` over Redis; every failure is a miss, and a wait is at most a quarter of a second."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.asyncio.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25)
+        self._redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=_WAIT_S, socket_connect_timeout=_WAIT_S, retry=Retry(NoBackoff(), 0)
+        )  # its own retries would wait for seconds
 
     async def get(self, key: bytes) -> bytes | None:
         """The answer's bytes, or None."""
