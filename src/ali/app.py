@@ -191,7 +191,7 @@ def _aliases(settings: Settings, upstreams: dict[str, Upstream]) -> dict[str, Al
 
 
 def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:
-    """How the cache of repeats is made; what it needs is imported now, before a loop runs that an import would block."""
+    """How the cache of repeats is made; what it needs is imported now, not while a loop runs."""
     if settings.redis_url is None:
         return lambda: InProcessRepeats(max_bytes=settings.cache_max_bytes)
     from ali.features.chat.repeats_redis import RedisRepeats  # noqa: PLC0415 - an extra that may be absent
