@@ -4,6 +4,7 @@ The SDKs build their objects without validation, so that a missing or invented f
 in strict mode, and names every field that the SDK's types do not know.
 """
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,11 @@ GPT: Final = "gpt-4.1"
 CLAUDE: Final = "claude-sonnet-5-5"
 EXTRACTIVE: Final = "ali-extractive"
 DEFAULT: Final = "ali-default"
+
+PIXEL: Final = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A picture."""
 
 EXTENSIONS: Final = frozenset({"reasoning_content", "thinking_blocks", "citations", "annotations"})
 """What a chat message and its deltas have beyond the SDK's types, as docs/reference/dialects.md says it; `annotations`

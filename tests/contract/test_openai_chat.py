@@ -16,6 +16,7 @@ from tests.contract.judges import (
     DEFAULT,
     EXTRACTIVE,
     GPT,
+    PIXEL,
     blocking_openai_client,
     chunks_in,
     held_to,
@@ -44,7 +45,7 @@ CALLS = (
     ToolCall(name="get_weather", id="call_recife", arguments={"city": "Recife", "days": [1, 2, 3, 4]}),
     ToolCall(name="get_weather", id="call_olinda", arguments={"city": "Olinda"}),
 )
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PNG = base64.b64encode(PIXEL).decode()
 
 
 @EVERY_MODEL
@@ -261,7 +262,7 @@ async def test_images_and_documents_reach_the_provider(service: Service, simulat
     pdf = base64.b64encode(MANUAL).decode()
     parts: list[Any] = [
         {"type": "text", "text": "What is this?"},
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
         {"type": "file", "file": {"filename": "manual.pdf", "file_data": f"data:application/pdf;base64,{pdf}"}},
     ]
     async with openai_client(service) as client:
@@ -272,7 +273,7 @@ async def test_images_and_documents_reach_the_provider(service: Service, simulat
         assert content == parts
         return
     assert [block["type"] for block in content] == ["text", "image", "document"]
-    assert content[1]["source"] == {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    assert content[1]["source"] == {"type": "base64", "media_type": "image/png", "data": PNG}
     assert content[2]["source"] == {"type": "base64", "media_type": "application/pdf", "data": pdf}
     assert content[2]["title"] == "manual.pdf"
 

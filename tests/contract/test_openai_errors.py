@@ -109,7 +109,7 @@ async def test_a_sick_provider_is_an_internal_server_error_that_names_it(
 ) -> None:
     simulator.default = Answer(fault=fault)
     async with openai_client(service) as client:
-        with pytest.raises(openai.InternalServerError, match="Provider (openai|anthropic)") as failed:
+        with pytest.raises(openai.InternalServerError, match=r"Provider (openai|anthropic)") as failed:
             await client.chat.completions.create(model=model, messages=MESSAGES)
     assert failed.value.status_code == status
 

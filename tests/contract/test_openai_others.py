@@ -1,14 +1,16 @@
 """Embeddings, moderations, models, credentials, errors and headers as OpenAI's SDK asks for them and judges them."""
 
 import asyncio
+import base64
 import time
+from array import array
 from typing import Any
 
 import aiohttp
 import openai
 import orjson
 import pytest
-from openai.types import CreateEmbeddingResponse, Model, ModerationCreateResponse
+from openai.types import CreateEmbeddingResponse, Model, ModerationCreateResponse, ModerationTextInputParam
 from openai.types.chat import ChatCompletionMessageParam
 
 from ali.ops.simulator import Answer, Fault, Simulator
@@ -27,11 +29,13 @@ from tests.fixtures.service import Serve, Service, providers
 EMBEDDER = "text-embedding-3-small"
 MODERATOR = "omni-moderation-latest"
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How long does the guarantee last?"}]
+LENIENT: dict[str, Any] = {"_strict_response_validation": False}
+"""The SDK asks for base64, and would then find that the text is no list of numbers."""
 EVERY_MODEL = pytest.mark.parametrize("model", [GPT, CLAUDE, EXTRACTIVE, DEFAULT])
 
 
 async def test_a_vector_is_the_same_as_numbers_and_as_base64(service: Service, simulator: Simulator) -> None:
-    async with openai_client(service) as client:
+    async with openai_client(service, **LENIENT) as client:
         usual = await client.embeddings.create(model=EMBEDDER, input="guarantee", dimensions=8)
         numbers = await client.embeddings.create(
             model=EMBEDDER, input="guarantee", dimensions=8, encoding_format="float"
@@ -40,7 +44,9 @@ async def test_a_vector_is_the_same_as_numbers_and_as_base64(service: Service, s
     assert simulator.requests[0].json["encoding_format"] == "base64", "what the SDK asks for unless told otherwise"
     assert usual.data[0].embedding == pytest.approx(numbers.data[0].embedding)
     assert len(usual.data[0].embedding) == 8
-    assert isinstance(text.data[0].embedding, str)
+    packed: object = text.data[0].embedding
+    assert isinstance(packed, str)
+    assert array("f", base64.b64decode(packed)).tolist() == pytest.approx(numbers.data[0].embedding)
     records = await service.records()
     assert [(record["operation"], record["outcome"]) for record in records] == [("embeddings", "ok")] * 3
     assert all(record["input_tokens"] == usual.usage.prompt_tokens > 0 for record in records)
@@ -68,7 +74,9 @@ async def test_moderation_flags_what_the_provider_flags(service: Service) -> Non
     assert [result.flagged for result in answer.results] == [False, True]
     async with openai_client(service) as client:
         unnamed = await client.moderations.create(input="calm")
-        parts = await client.moderations.create(model=MODERATOR, input=[{"type": "text", "text": "[[flag]]"}])
+        parts = await client.moderations.create(
+            model=MODERATOR, input=[ModerationTextInputParam(type="text", text="[[flag]]")]
+        )
     assert not unnamed.results[0].flagged
     assert parts.results[0].categories.violence
     assert [record["operation"] for record in await service.records()] == ["moderations"] * 3
@@ -76,7 +84,7 @@ async def test_moderation_flags_what_the_provider_flags(service: Service) -> Non
 
 async def test_the_blocking_client_does_every_endpoint(service: Service) -> None:
     def converse() -> None:
-        with blocking_openai_client(service) as client:
+        with blocking_openai_client(service, **LENIENT) as client:
             vector = client.embeddings.create(model=EMBEDDER, input=["one", "two"], dimensions=4)
             assert [len(item.embedding) for item in vector.data] == [4, 4]
             assert client.moderations.create(model=MODERATOR, input="[[flag]]").results[0].flagged
@@ -233,7 +241,7 @@ async def test_the_limit_is_one_for_all_endpoints_and_its_refusal_says_when_to_r
     serve: Serve, simulator: Simulator
 ) -> None:
     async with serve(**providers(simulator), requests_per_minute=2) as service, openai_client(service) as client:
-        await client.embeddings.create(model=EMBEDDER, input="one")
+        await client.embeddings.create(model=EMBEDDER, input="one", encoding_format="float")
         await client.moderations.create(input="one")
         with pytest.raises(openai.RateLimitError) as refused:
             await client.chat.completions.create(model=GPT, messages=QUESTION)
@@ -290,18 +298,3 @@ async def test_the_operators_refused_key_is_not_the_callers_authentication_error
             await client.chat.completions.create(model=model, messages=QUESTION)
     assert failed.value.status_code == 502
     assert "key" in failed.value.message
-
-
-@pytest.mark.parametrize("model", [GPT, CLAUDE])
-async def test_a_stream_that_breaks_raises_in_the_sdk(service: Service, simulator: Simulator, model: str) -> None:
-    simulator.answer(Answer(tokens=20, fault=Fault.ERROR_EVENT))
-    async with openai_client(service) as client:
-        stream = await client.chat.completions.create(model=model, messages=QUESTION, stream=True)
-        pieces: list[str] = []
-        with pytest.raises(openai.APIError) as broken:
-            async for chunk in stream:
-                pieces += [choice.delta.content or "" for choice in chunk.choices]
-    assert broken.value.message
-    assert "".join(pieces)
-    [record] = await service.records()
-    assert record["outcome"] == "error"

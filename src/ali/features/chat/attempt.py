@@ -250,6 +250,7 @@ def estimated_usage(envelope: RequestEnvelope, *, output_chars: int) -> Usage:
 
 def _estimated_count(envelope: RequestEnvelope) -> WholeAnswer:
     """OpenAI's providers do not count a Messages request: the answer is the estimate that metering would use."""
+    envelope.document()  # no provider will refuse what is not JSON
     tokens = estimated_usage(envelope, output_chars=0).input_tokens
     return WholeAnswer(
         body=orjson.dumps({"input_tokens": tokens}), usage=Usage(reported=True), headers=[], estimated=True

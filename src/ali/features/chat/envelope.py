@@ -6,7 +6,7 @@ Only the named fields are decoded; the messages stay bytes unless they must be t
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -16,6 +16,7 @@ from ali.kernel.errors import InvalidRequest, NotFound
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
+_ONCE = (b"model", b"stream", b"stream_options")
 _WHITESPACE = b" \t\r\n"
 
 
@@ -39,7 +40,7 @@ class _Chat(msgspec.Struct):
 class _Messages(msgspec.Struct):
     model: str
     messages: msgspec.Raw
-    max_tokens: int
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     stream: bool | None = None
 
 
@@ -126,7 +127,8 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
         raise _not_json(error) from error
     except RecursionError as error:
         raise InvalidRequest("The JSON body is nested too deeply.") from error
-    if (body.count(b'"model"') != 1 and body.count(b'"model"') + body.count(b'"stream"') > 0) or b"\\u00" in body:
+    content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
+    if b"\\u00" in body or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
         _refuse_repeated_keys(body)
     if not _MODEL_NAME.fullmatch(seen.model):
         raise ModelUnknown(
@@ -134,7 +136,6 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
             "GET /v1/models lists the models served here.",
             param="model",
         )
-    content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
     _check_content(bytes(getattr(seen, content_field)), field_name=content_field)
     options = getattr(seen, "stream_options", None)
     return RequestEnvelope(

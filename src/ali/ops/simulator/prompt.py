@@ -4,6 +4,7 @@ Requests of a load test repeat: the newest bodies are remembered with all that w
 one costs a look-up.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -103,5 +104,6 @@ def _tokens(body: Mapping[str, object], messages: list[Mapping[str, object]]) ->
     for message in messages:
         characters += len(text_of(message.get("content")))
     if tools := body.get("tools"):
-        characters += len(orjson.dumps(tools))
+        with contextlib.suppress(orjson.JSONEncodeError):  # read at a depth that cannot be written
+            characters += len(orjson.dumps(tools))
     return characters // _CHARACTERS_PER_TOKEN + _TOKENS_PER_MESSAGE * len(messages) + 1

@@ -100,7 +100,7 @@ def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
 
 def _refuse_unsupported(request: dict[str, Any]) -> None:
     """Refuse what quoting cannot do, rather than answer something else."""
-    if isinstance(choice := request.get("tool_choice"), dict) and choice.get("type") in {"any", "tool"}:
+    if isinstance(choice := request.get("tool_choice"), dict) and choice.get("type") in ("any", "tool"):
         raise InvalidRequest(
             "ali-extractive quotes what it is given and calls no tools; leave tool_choice out.", param="tool_choice"
         )
