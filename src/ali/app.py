@@ -110,7 +110,7 @@ async def _start(
     repeats = make_repeats()
     stack.push_async_callback(repeats.close)
     keys = KeyRing(pool, hmac_secret=hmac_secret)
-    ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics)
+    ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
     chores = [asyncio.create_task(chore) for chore in (keys.watch(), ledger.run(), ledger.keep_house())]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(ledger.drain, deadline_s=5)

@@ -42,10 +42,11 @@ class LedgerUnavailable(Unavailable):
 
 
 class Ledger:
-    """Writes usage records. `run` must be running; `drain` at the end."""
+    """Writes usage records. `run` must be running; `drain` at the end. `prepares`: as `StatementConnection` has it."""
 
-    def __init__(self, dsn: str, pool: Pool, *, instance_id: UUID, metrics: Metrics) -> None:
+    def __init__(self, dsn: str, pool: Pool, *, instance_id: UUID, metrics: Metrics, prepares: bool) -> None:
         self._dsn = dsn
+        self._prepares = prepares
         self._pool = pool
         self._writer: StatementConnection | None = None
         self._instance_id = instance_id
@@ -170,7 +171,7 @@ class Ledger:
 
     async def _write(self, batch: bytes) -> None:
         if self._writer is None:
-            self._writer = await StatementConnection.connect(self._dsn)
+            self._writer = await StatementConnection.connect(self._dsn, prepares=self._prepares)
         await self._writer.execute(queries.WRITE, batch)
 
     async def _disconnect(self) -> None:
