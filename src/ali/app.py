@@ -120,6 +120,7 @@ async def _start(
         aliases=_aliases(settings, upstreams),
         compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
     )
+    metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     limit = settings.requests_per_minute
     tally = Tally(metrics)
     api.state.keys = keys

@@ -111,6 +111,7 @@ async def test_an_open_circuit_answers_at_once_and_says_when_to_come_back(serve:
         assert headers["x-ali-error-code"] == "upstream_circuit_open"
         assert int(headers["retry-after"]) >= 1
         assert simulator.counters.requests == asked
+        assert b"ali_upstream_circuits_open 1.0" in service.gateway.metrics.exposition()
         status, _, _ = await chat(service, model="claude-sonnet-5-5")
         assert status == 502, "another target's circuit is its own"
 
