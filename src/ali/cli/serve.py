@@ -10,7 +10,7 @@ import os
 import shlex
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ import typer
 
 from ali.cli import importing
 from ali.cli.migration import migrate_apart, report
-from ali.cli.supervisor import STOP_SIGNALS, StartFailed, Supervisor
+from ali.cli.supervisor import STOP_SIGNALS, StartFailed, Supervisor, ignore_stop_signals
 from ali.kernel.settings import Settings
 from ali.ops import bootstrap, database, embedded
 
@@ -56,12 +56,13 @@ def serve(
     settings = Settings()
     listener = bound(settings.host, settings.port)
     try:
-        with interruptible(), contextlib.ExitStack() as stack:
+        interrupt_at_stop_signals()
+        with contextlib.ExitStack() as stack:
             stack.callback(listener.close)
             try:
                 _run(settings, listener, stack)
             finally:
-                _ignore_signals()  # what is left is stopping, which is bounded
+                ignore_stop_signals()  # what is left is stopping, which is bounded
     except Interrupted as stop:
         report("stopped before it was ready")
         raise typer.Exit(128 + stop.signal) from None
@@ -76,25 +77,19 @@ class Interrupted(BaseException):
         self.signal = sign
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """The first signal to stop raises `Interrupted`, so that what was started is stopped; later ones change nothing."""
+def interrupt_at_stop_signals() -> None:
+    """From here the first signal to stop raises `Interrupted`, so that what was started is stopped.
+
+    Later ones change nothing. Nothing is put back, for the end of the verb is the end of the process: a late signal
+    must not make a clean stop look like a crash.
+    """
 
     def interrupt(sign: int, _frame: FrameType | None) -> None:
-        _ignore_signals()
+        ignore_stop_signals()
         raise Interrupted(sign)
 
-    before = {sign: signal.signal(sign, interrupt) for sign in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
-
-
-def _ignore_signals() -> None:
     for sign in STOP_SIGNALS:
-        signal.signal(sign, signal.SIG_IGN)
+        signal.signal(sign, interrupt)
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 
 from ali.cli import importing
-from ali.cli.supervisor import READY, STOP_SIGNALS, StartFailed
+from ali.cli.supervisor import READY, STOP_SIGNALS, StartFailed, ignore_stop_signals
 from ali.kernel.log import configure_logging
 from ali.kernel.settings import Settings
 
@@ -80,8 +80,11 @@ class Server(uvicorn.Server):
         try:
             yield
         finally:
-            for sign, handler in before.items():
-                signal.signal(sign, handler)
+            if self.should_exit:
+                ignore_stop_signals()
+            else:
+                for sign, handler in before.items():
+                    signal.signal(sign, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Begin the drain, or, at a second Ctrl-C, cut it short."""

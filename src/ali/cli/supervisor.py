@@ -27,6 +27,12 @@ _AFTER_DRAIN_S = 3.0
 """What a worker gets beyond its drain to close its connections to the database and the providers."""
 
 
+def ignore_stop_signals() -> None:
+    """From here to the process's end: it is stopping, and what is left is bounded. Not undone, not even by Python's exit."""
+    for sign in STOP_SIGNALS:
+        signal.signal(sign, signal.SIG_IGN)
+
+
 class StartFailed(Exception):
     """The application did not start; its reason is in the log."""
 
@@ -165,7 +171,7 @@ class Supervisor:
         ours.setblocking(False)
         theirs.setblocking(False)
         before = {sign: signal.signal(sign, lambda sign, _: self._signals.append(sign)) for sign in STOP_SIGNALS}
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        child_handler = signal.signal(signal.SIGCHLD, lambda *_: None)
         descriptor = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         with ours, theirs:
             self._selector.register(ours, selectors.EVENT_READ, None)
@@ -173,5 +179,9 @@ class Supervisor:
                 yield
             finally:
                 signal.set_wakeup_fd(descriptor)
-                for sign, handler in before.items():
-                    signal.signal(sign, handler)
+                signal.signal(signal.SIGCHLD, child_handler)
+                if self._signals:
+                    ignore_stop_signals()
+                else:
+                    for sign, handler in before.items():
+                        signal.signal(sign, handler)
