@@ -10,6 +10,7 @@ import psycopg
 import psycopg_pool
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from starlette.responses import JSONResponse
 
 import ali
@@ -23,18 +24,20 @@ from ali.features.chat.repeats import InProcessRepeats, RepeatCache
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
-from ali.features.keys import Permission, Principal
-from ali.features.keys.http import requires
+from ali.features.identity import Permission, Principal
+from ali.features.identity.http.access import requires
+from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger, RateLimiter
-from ali.kernel.db import Pool, make_pool
+from ali.kernel.db import Pool, make_engine, make_pool
+from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.ids import uuid7
 from ali.kernel.log import configure_logging
 from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
 from ali.kernel.web import answer_errors
-from ali.migrations import HEAD
+from ali.migrations import HEAD, UNBOUND_ROLE
 from ali.providers.catalog import load_catalog, load_defaults
 from ali.providers.contract import Deadlines, Dialect, Upstream
 from ali.providers.extractive import ExtractiveUpstream
@@ -100,18 +103,23 @@ async def _start(
 ) -> None:
     """Build the process-wide objects and leave their ends on `stack`."""
     metrics = Metrics()
-    dsn = settings.database_dsn()
+    dsn = settings.service_dsn()
     pool = make_pool(dsn, size=settings.database_pool_size)
     await pool.open()
     stack.push_async_callback(pool.close, timeout=2)
+    engine = make_engine(dsn, size=settings.database_pool_size)
+    stack.push_async_callback(engine.dispose)
     upstreams = _upstreams(settings)
     for upstream in upstreams.values():
         stack.push_async_callback(upstream.close)
     repeats = make_repeats()
     stack.push_async_callback(repeats.close)
-    keys = KeyRing(pool, hmac_secret=hmac_secret)
+    epoch = EpochWatch(pool)
+    keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
+    epoch.beside(keys.mark_used)
+    authenticator = Authenticator(keys)
     ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
-    chores = [asyncio.create_task(chore) for chore in (keys.watch(), ledger.run(), ledger.keep_house())]
+    chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house())]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(ledger.drain, deadline_s=5)
     router = Router(
@@ -123,12 +131,14 @@ async def _start(
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     limit = settings.requests_per_minute
     tally = Tally(metrics)
-    api.state.keys = keys
+    api.state.authenticator = authenticator
+    api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+    api.state.hmac_secret = hmac_secret
     api.state.router = router
     api.state.pool = pool
     api.state.metrics = metrics
     api.state.gateway = Gateway(
-        keys=keys,
+        authenticator=authenticator,
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
         ledger=ledger,
@@ -226,12 +236,15 @@ async def _not_ready(pool: Pool) -> str | None:
         async with asyncio.timeout(_READY_DEADLINE_S), pool.connection() as connection:
             cursor = await connection.execute("select version_num from ali.alembic_version")
             row = await cursor.fetchone()
+            unbound = await (await connection.execute(UNBOUND_ROLE)).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return "the database was never migrated: run `ali database migrate`"
     except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError):
         return "the database does not answer"
     if row is None or row[0] != HEAD:
         return "the database's schema is not this program's: run `ali database migrate`"
+    if unbound is None or unbound[0]:
+        return "row-level security does not bind the service's database role: run `ali doctor`"
     return None
 
 

@@ -169,7 +169,7 @@ async def test_a_chat_request_costs_one_database_round_trip(service: Service) ->
             await response.read()
         await service.records()
         writer._write = counted  # type: ignore[method-assign] # counts what leaves, changes nothing
-        service.gateway.keys._pool = None  # type: ignore[assignment] # a remembered key asks nobody
+        service.gateway.authenticator._keys._pool = None  # type: ignore[attr-defined] # a remembered key asks nobody
         async with session.post(f"{service.url}/v1/chat/completions", json=_BODY) as response:
             assert response.status == 200
     assert trips == 1

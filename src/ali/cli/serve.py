@@ -123,6 +123,7 @@ def _run(settings: Settings, listener: socket.socket, stack: contextlib.ExitStac
     else:
         dsn = _database(settings, stack, meanwhile=_import_application)
     key = _prepare_database(dsn, settings)
+    database.require_bound_role(settings.service_dsn())
 
     def ready() -> None:
         with contextlib.suppress(BrokenPipeError):  # nobody reads it, and that is no reason not to serve

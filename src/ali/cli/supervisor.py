@@ -28,7 +28,7 @@ _AFTER_DRAIN_S = 3.0
 
 
 def ignore_stop_signals() -> None:
-    """From here to the process's end: it is stopping, and what is left is bounded. Not undone, not even by Python's exit."""
+    """From here to the process's end, for what is left of it is bounded. Not undone, not even by Python's exit."""
     for sign in STOP_SIGNALS:
         signal.signal(sign, signal.SIG_IGN)
 

@@ -6,11 +6,14 @@ reference, `file:///run/secrets/NAME`, read once at start.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICE_ROLE: Final = "ali_service"
+"""The database role that carries the service's rights: no owner of anything, bound by row-level security."""
 
 
 def _default_home() -> Path:
@@ -68,6 +71,18 @@ class Alias(BaseModel):
         return self
 
 
+def with_role(dsn: str, role: str) -> str:
+    """A libpq connection string, URL or key-value, under which each session begins with `set role`.
+
+    A startup option, so that no round trip is spent; a pooler in transaction mode refuses it, and needs a login of the
+    service's own instead.
+    """
+    setting = f"-c role={role}"
+    if "://" not in dsn:
+        return f"{dsn} options='{setting}'"
+    return f"{dsn}{'&' if '?' in dsn else '?'}options={quote(setting, safe='')}"
+
+
 def checked_base_url(value: str) -> str:
     """An http(s) base URL without credentials, query or fragment, its final slash off. Raises ValueError."""
     parts = urlsplit(value)
@@ -96,7 +111,12 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         validation_alias=_custom("DATABASE_URL"),
-        description="PostgreSQL 16 or newer; unset: the embedded one.",
+        description="PostgreSQL 16 or newer, as the service reaches it; unset: the embedded one.",
+    )
+    database_owner_url: SecretStr | None = Field(
+        default=None,
+        description="The same database as the owner of its schema reaches it, for migrations and the command line; "
+        "unset: DATABASE_URL, whose role the service then exchanges for ali_service on each connection.",
     )
     database_pool_size: int = Field(default=4, ge=1, le=100, description="Database connections a process may hold.")
     redis_url: SecretStr | None = Field(
@@ -158,7 +178,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "database_url", "redis_url", "api_key_hmac_secret", "openai_api_key", "anthropic_api_key", mode="before"
+        "database_url",
+        "database_owner_url",
+        "redis_url",
+        "api_key_hmac_secret",
+        "openai_api_key",
+        "anthropic_api_key",
+        mode="before",
     )
     @classmethod
     def _read_reference(cls, value: object) -> object:
@@ -181,13 +207,24 @@ class Settings(BaseSettings):
         return self.home / "credentials"
 
     def database_dsn(self) -> str:
-        """The connection string: `DATABASE_URL`, or what the embedded launcher left in the home folder.
+        """The connection string of the schema's owner, who is above row-level security: migrations, the command line.
 
         Raises FileNotFoundError while the embedded PostgreSQL was never started.
         """
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return (self.credentials / "database-url").read_text(encoding="utf-8").strip()
+        if self.database_url is None:
+            return (self.credentials / "database-url").read_text(encoding="utf-8").strip()
+        return (self.database_owner_url or self.database_url).get_secret_value()
+
+    def service_dsn(self) -> str:
+        """The connection string of what serves traffic, whose role row-level security binds.
+
+        Where the operator gave one URL for both, its role becomes `ali_service` on each connection. Raises
+        FileNotFoundError as `database_dsn`.
+        """
+        if self.database_url is None:
+            return (self.credentials / "service-database-url").read_text(encoding="utf-8").strip()
+        dsn = self.database_url.get_secret_value()
+        return dsn if self.database_owner_url is not None else with_role(dsn, SERVICE_ROLE)
 
     def hmac_secret(self) -> bytes:
         """The key under which API keys are stored: as set, or as the embedded installation keeps it.

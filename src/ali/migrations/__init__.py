@@ -7,11 +7,21 @@ code runs) and `post_…` contracts (drops what no running release uses any more
 from pathlib import Path
 from typing import Final
 
-HEAD: Final = "pre_0001_foundation"
+HEAD: Final = "pre_0002_tenancy"
 """The revision that this code needs; a test holds it equal to Alembic's own head."""
 
 SCHEMA: Final = "ali"
 VERSION_TABLE: Final = "alembic_version"
+
+
+UNBOUND_ROLE: Final = """
+select r.rolsuper or r.rolbypassrls or exists (
+    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'ali' and c.relkind = 'r' and c.relowner = r.oid
+)
+from pg_roles r where r.rolname = current_user
+"""
+"""Whether row-level security does not bind the present role, or could be lifted by it."""
 
 
 def known_revisions() -> frozenset[str]:

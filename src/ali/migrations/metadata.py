@@ -2,12 +2,13 @@
 
 from sqlalchemy import MetaData
 
+from ali.features.audit import models as audit
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
 from ali.features.metering import models as metering
 from ali.kernel.db import Base
 
-MODULES = (identity, keys, metering)
+MODULES = (audit, identity, keys, metering)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 

@@ -11,7 +11,7 @@ from psycopg import errors
 
 from ali.kernel.errors import Unavailable
 from ali.kernel.settings import Settings
-from ali.migrations import HEAD, known_revisions
+from ali.migrations import HEAD, UNBOUND_ROLE, known_revisions
 from ali.ops import embedded
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ def _apply(connection: "Connection") -> None:
     from alembic import command  # noqa: PLC0415 - as above
     from alembic.config import Config  # noqa: PLC0415 - as above
 
+    _ensure_service_role(connection)
     # `if not exists` would ask for the right to create schemas even where there is nothing to create.
     if not connection.exec_driver_sql("select to_regnamespace('ali')").scalar():
         connection.exec_driver_sql("create schema ali")
@@ -218,12 +219,37 @@ def _apply(connection: "Connection") -> None:
     command.upgrade(config, "head")
 
 
+def _ensure_service_role(connection: "Connection") -> None:
+    """The role that the revisions grant the service's rights to: made where it is not there and this login may."""
+    if connection.exec_driver_sql("select 1 from pg_roles where rolname = 'ali_service'").scalar() is None:
+        # Another database of the same server may be migrated at the same moment: roles are the server's.
+        connection.exec_driver_sql(
+            "do $$ begin create role ali_service nologin;"
+            " exception when duplicate_object or unique_violation then null; end $$"
+        )
+        connection.exec_driver_sql("grant ali_service to current_user")
+    connection.commit()
+
+
+def require_bound_role(dsn: str) -> None:
+    """Raises `DatabaseUnsuitable` unless row-level security binds the role that serves traffic, `dsn`'s."""
+    with connect(dsn) as connection:
+        row = connection.execute(UNBOUND_ROLE).fetchone()
+    if row is not None and row[0]:
+        raise DatabaseUnsuitable(
+            "DATABASE_URL's role is a superuser, bypasses row-level security or owns the tables, so the database would "
+            "not keep tenants apart. Give the service a login of its own (`create role NAME login password '…' in role "
+            "ali_service`), set DATABASE_URL to it, and ALI_DATABASE_OWNER_URL to the present URL."
+        )
+
+
 def _explained(error: Exception) -> MigrationFailed | DatabaseUnsuitable:
     cause = getattr(error, "orig", error)
     if isinstance(cause, errors.InsufficientPrivilege):
         return DatabaseUnsuitable(
             f"The database role may not change the schema: {cause.diag.message_primary}. Grant it CREATE on the "
-            f"database (or make the schema ali its own), or run `ali database migrate` with a role that may."
+            "database (or make the schema ali its own) and, as an administrator, `create role ali_service nologin; "
+            "grant ali_service to …` this role; or run `ali database migrate` with a role that may."
         )
     if isinstance(cause, errors.LockNotAvailable):
         return MigrationFailed(

@@ -80,12 +80,12 @@ def test_the_migrated_schema_is_what_the_models_say(database_dsn: str) -> None:
             }
 
 
-def test_the_key_epoch_has_one_row_and_takes_no_second(database_dsn: str) -> None:
+def test_the_access_epoch_has_one_row_and_takes_no_second(database_dsn: str) -> None:
     with psycopg.connect(database_dsn, autocommit=True) as connection:
-        assert connection.execute("select count(*) from ali.key_epoch").fetchone() == (1,)
+        assert connection.execute("select count(*) from ali.access_epoch").fetchone() == (1,)
         for value in (True, False):
             with pytest.raises(psycopg.errors.IntegrityError):
-                connection.execute('insert into ali.key_epoch ("only", value) values (%s, 0)', (value,))
+                connection.execute('insert into ali.access_epoch ("only", value) values (%s, 0)', (value,))
 
 
 def test_migrating_again_does_nothing_and_says_nothing(empty_database_dsn: str) -> None:

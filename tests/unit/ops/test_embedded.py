@@ -158,7 +158,11 @@ def test_what_is_committed_is_durable_unless_asked_otherwise(fresh_home: Path) -
 def test_credentials_are_readable_by_their_owner_alone(home: Path) -> None:
     folder = home / "credentials"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {path.name for path in folder.iterdir()} == {"database-url", "postgres-superuser-password"}
+    assert {path.name for path in folder.iterdir()} == {
+        "database-url",
+        "service-database-url",
+        "postgres-superuser-password",
+    }
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 

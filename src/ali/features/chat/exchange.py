@@ -110,7 +110,7 @@ class Exchange:
         key: bytes | None = None
         if admission.cache_ttl_s:
             key = repeat_key(
-                project_id=admission.principal.project_id,
+                project_id=admission.record.project_id,
                 operation=self._operation.name,
                 version=f"{admission.anthropic_version} {admission.anthropic_beta}",
                 body=admission.envelope.body,

@@ -14,8 +14,9 @@ from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S, RepeatCache
 from ali.features.chat.routing import Route, Router
 from ali.features.chat.tally import Tally
-from ali.features.keys import Principal
-from ali.features.keys.recognise import KeyRing
+from ali.features.identity import Principal
+from ali.features.identity.principal import project_named
+from ali.features.keys.authenticate import CredentialReader
 from ali.features.metering import Ledger, OpenRecord, RateLimiter, Verdict
 from ali.kernel.errors import InvalidRequest, PayloadTooLarge, RateLimited
 from ali.kernel.ids import uuid7
@@ -28,8 +29,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BETA: Final = re.compile(r"[A-Za-z0-9._, -]{1,500}")
 _WANTED: Final = frozenset(
-    {b"authorization", b"x-api-key", b"anthropic-version", b"anthropic-beta", b"x-ali-cache-ttl", b"content-length"}
-)
+    {
+        b"authorization", b"x-api-key", b"anthropic-version", b"anthropic-beta", b"x-ali-cache-ttl", b"content-length",
+        b"openai-project",
+    }
+)  # fmt: skip
 
 
 class ClientGone(Exception):
@@ -40,7 +44,7 @@ class ClientGone(Exception):
 class Gateway:
     """The process-wide objects of the hot path, built in the lifespan."""
 
-    keys: KeyRing
+    authenticator: CredentialReader
     router: Router
     failover: Failover
     ledger: Ledger
@@ -61,6 +65,8 @@ class Arrival:
     request_id: UUID
     started_s: float
     headers: dict[bytes, bytes]
+    address: str | None
+    """The client's network address, as the edge has settled it."""
 
     @property
     def name(self) -> str:
@@ -89,6 +95,7 @@ def arrive(scope: Scope) -> Arrival:
         request_id=uuid7(),
         started_s=time.monotonic(),
         headers={name: value for name, value in raw if name in _WANTED},
+        address=client[0] if (client := scope.get("client")) else None,
     )
 
 
@@ -109,21 +116,27 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     At most one database round trip (a key not remembered); none where it is.
     """
     secret = credential(arrival.headers)
-    principal = gateway.keys.remembered(secret) if secret else None
+    project = _project(arrival.headers)
+    principal = gateway.authenticator.remembered(secret, project) if secret else None
     if principal is None:
-        principal = await gateway.keys.recognise(secret)
+        principal = await gateway.authenticator.authenticate(secret, project=project)
     principal.require(operation.permission)
+    if principal.allowed_networks is not None:
+        principal.require_network(arrival.address)
+    project_id = principal.require_project()
     verdict = _limit(gateway, operation, principal, now_s=arrival.started_s)
     version, beta = _anthropic_headers(operation, arrival.headers)
     cache_ttl_s = _cache_ttl(arrival.headers)
     body = await _read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
     envelope = read_envelope(operation, body)
+    principal.require_model(envelope.model)
     route = gateway.router.resolve(envelope.model, operation)
     record = OpenRecord(
         record_id=arrival.request_id,
         organization_id=principal.organization_id,
-        project_id=principal.project_id,
+        project_id=project_id,
         api_key_id=principal.key_id,
+        user_id=principal.user_id,
         operation=operation.name,
         model=envelope.model,
         streamed=envelope.stream,
@@ -142,10 +155,15 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     )
 
 
+def _project(headers: dict[bytes, bytes]) -> UUID | None:
+    named = headers.get(b"openai-project")
+    return project_named(named.decode("latin-1")) if named is not None else None
+
+
 def _limit(gateway: Gateway, operation: Operation, principal: Principal, *, now_s: float) -> Verdict | None:
     if gateway.limiter is None:
         return None
-    verdict = gateway.limiter.hit(principal.key_id, now_s=now_s)
+    verdict = gateway.limiter.hit(principal.key_id or principal.user_id, now_s=now_s)
     if not verdict.allowed:
         raise RateLimited(
             f"This API key has sent its {verdict.limit} requests of this minute. "

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Header, Query, Request
 
 from ali.features.chat.envelope import ModelUnknown
 from ali.features.chat.routing import Router
-from ali.features.keys import Permission, Principal
-from ali.features.keys.http import requires
+from ali.features.identity import Permission, Principal
+from ali.features.identity.http.access import requires
 from ali.providers.catalog import ModelCard
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ali.features.keys import Permission
+from ali.features.identity import Permission
 from ali.kernel.envelopes import Envelope
 from ali.providers.contract import Dialect
 

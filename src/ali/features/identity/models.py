@@ -1,9 +1,11 @@
-"""Tables of organizations and projects."""
+"""Tables of organizations, projects, people and what they are members of."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, ForeignKey, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, LargeBinary, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ali.kernel.db import Base
@@ -29,3 +31,69 @@ class Project(Base):
     name: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     archived_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class User(Base):
+    """A person, who belongs to one organization and signs in with an e-mail address known once in the installation."""
+
+    __tablename__ = "user_account"
+    __table_args__ = (CheckConstraint("email = lower(email)", name="email_is_lower_case"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id), index=True)
+    email: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text, server_default="")
+    role: Mapped[str] = mapped_column(Text)
+    """In the whole organization; a membership may add to it in one project."""
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    """argon2id in PHC form; None for who signs in through OpenID Connect alone."""
+    totp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Encrypted under the installation's secret."""
+    totp_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """The last time step whose code was used: a code works once."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    disabled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class ProjectMember(Base):
+    """A person's part in one project."""
+
+    __tablename__ = "project_member"
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey(Project.id), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True, index=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id))
+    role: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class ServiceAccount(Base):
+    """A program's identity in a project: it has keys, and no password."""
+
+    __tablename__ = "service_account"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id))
+    project_id: Mapped[UUID] = mapped_column(ForeignKey(Project.id), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class Invite(Base):
+    """An invitation by e-mail. The link's secret is never here, only its HMAC."""
+
+    __tablename__ = "invite"
+    __table_args__ = (CheckConstraint("email = lower(email)", name="email_is_lower_case"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id), index=True)
+    email: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    projects: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
+    """`[{"id": …, "role": …}]`: the memberships that acceptance brings."""
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    invited_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

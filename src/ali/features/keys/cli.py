@@ -10,9 +10,8 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ali.features.identity.models import Project
+from ali.features.identity import ROLES, Project
 from ali.features.keys import lifecycle
-from ali.features.keys.principal import ROLES
 from ali.kernel.db import make_engine
 from ali.kernel.errors import InvalidRequest, NotFound
 from ali.kernel.settings import Settings

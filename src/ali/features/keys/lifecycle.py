@@ -8,10 +8,9 @@ from uuid import UUID
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ali.features.identity.models import Project
+from ali.features.identity import ROLES, Project
 from ali.features.keys import queries
 from ali.features.keys.models import ApiKey
-from ali.features.keys.principal import ROLES
 from ali.features.keys.secret import digest, hint, mint
 from ali.kernel.errors import InvalidRequest, NotFound
 from ali.kernel.ids import uuid7

@@ -7,15 +7,14 @@ from sqlalchemy import Select, select
 
 from ali.features.keys.models import ApiKey
 
-RECOGNISE: Final = """
-select k.id, k.organization_id, k.project_id, k.role, k.expires_at, e.value
-from ali.key_epoch e left join ali.api_key k on k.digest = %s and k.revoked_at is null
-"""
+RECOGNISE: Final = "select * from ali.recognise_key(%s, %s)"
 """One row always: the key that has this digest, or NULLs; and the epoch at which that was true."""
 
-EPOCH: Final = "select value from ali.key_epoch"
+EPOCH: Final = "select value from ali.access_epoch"
 
-ADVANCE_EPOCH: Final = "update ali.key_epoch set value = value + 1"
+MARK_USED: Final = "select ali.mark_keys_used(%s)"
+
+ADVANCE_EPOCH: Final = "select ali.advance_access_epoch()"
 
 
 def keys_of(project_id: UUID) -> Select[ApiKey]:

@@ -1,28 +1,28 @@
-"""From a secret to its principal: an in-process memory over one statement, told of changes by a polled counter.
+"""From a secret to its principal: an in-process memory over one statement, dropped when the access epoch moves."""
 
-A poll was chosen over LISTEN/NOTIFY because it works behind a pooler in transaction mode; it bounds how long a revoked
-key lives in another process to the poll's interval (0.5 s) and one round trip.
-"""
-
-import asyncio
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Any
+from uuid import UUID
 
 import psycopg
 import psycopg_pool
 import structlog
 
+from ali.features.identity import Permission, Principal
+from ali.features.identity.roles import permissions_of
 from ali.features.keys import queries
-from ali.features.keys.principal import ROLES, Principal
 from ali.features.keys.secret import digest, well_formed
 from ali.kernel.db import Pool
+from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import AuthenticationFailed, Unavailable
 
 log = structlog.get_logger(__name__)
 
-POLL_INTERVAL_S = 0.5
-BLIND_LIMIT_S = 10.0
-"""How long remembered keys are believed while the database cannot be asked; then nobody is."""
+MARK_USED_S = 30.0
 
 NO_CREDENTIAL = (
     "No API key was sent. Send it as `Authorization: Bearer ali_…` or `x-api-key: ali_…`; "
@@ -34,20 +34,31 @@ BAD_CREDENTIAL = (
 )
 
 
+class ProjectMismatch(AuthenticationFailed):
+    """401: the OpenAI-Project header names a project that this credential is not of, or that is not there."""
+
+    code = "mismatched_project"
+
+
 class KeyRing:
     """What this process remembers of API keys, at most `capacity` of them, the longest unused forgotten first."""
 
-    def __init__(self, pool: Pool, *, hmac_secret: bytes, capacity: int = 10_000) -> None:
+    def __init__(self, pool: Pool, *, hmac_secret: bytes, epoch: EpochWatch, capacity: int = 10_000) -> None:
         self._pool = pool
         self._hmac_secret = hmac_secret
         self._capacity = capacity
-        self._known: OrderedDict[bytes, Principal] = OrderedDict()
-        self._epoch = -1
-        self._last_heard_s = 0.0
+        self._epoch = epoch
+        self._known: OrderedDict[tuple[bytes, UUID | None], Principal] = OrderedDict()
+        self._used: set[UUID] = set()
+        self._mark_at_s = time.monotonic() + MARK_USED_S
+        epoch.on_change(self._known.clear)
 
-    def remembered(self, secret: str) -> Principal | None:
-        """The principal of `secret`, if this process knows it and it has not expired. Costs one HMAC, no await."""
-        fingerprint = digest(secret, hmac_secret=self._hmac_secret)
+    def remembered(self, secret: str, project: UUID | None = None) -> Principal | None:
+        """The principal of `secret` in `project`, if this process knows it and it has not expired.
+
+        Costs one HMAC, no await.
+        """
+        fingerprint = digest(secret, hmac_secret=self._hmac_secret), project
         principal = self._known.get(fingerprint)
         if principal is None:
             return None
@@ -55,23 +66,25 @@ class KeyRing:
             del self._known[fingerprint]
             return None
         self._known.move_to_end(fingerprint)
+        if principal.key_id is not None:
+            self._used.add(principal.key_id)
         return principal
 
-    async def recognise(self, secret: str | None) -> Principal:
-        """The principal of `secret`; one database round trip where it is not remembered.
+    async def authenticate(self, secret: str | None, *, project: UUID | None = None) -> Principal:
+        """The principal of `secret` in `project`; one database round trip where it is not remembered.
 
         Raises `AuthenticationFailed`, or `Unavailable` when the database cannot be asked.
         """
         if not secret:
             raise AuthenticationFailed(NO_CREDENTIAL)
-        if principal := self.remembered(secret):
+        if principal := self.remembered(secret, project):
             return principal
         if not well_formed(secret):
             raise AuthenticationFailed(BAD_CREDENTIAL)
         fingerprint = digest(secret, hmac_secret=self._hmac_secret)
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(queries.RECOGNISE, (fingerprint,))
+                cursor = await connection.execute(queries.RECOGNISE, (fingerprint, project))
                 row = await cursor.fetchone()
         except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
             raise Unavailable(
@@ -79,45 +92,51 @@ class KeyRing:
             ) from error
         if row is None or row[0] is None:
             raise AuthenticationFailed(BAD_CREDENTIAL)
-        key_id, organization_id, project_id, role, expires_at, epoch = row
-        if expires_at is not None and expires_at <= datetime.now(UTC):
+        principal, epoch = _principal(row), row[-1]
+        if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
             raise AuthenticationFailed(BAD_CREDENTIAL)
-        principal = Principal(
-            key_id=key_id,
-            organization_id=organization_id,
-            project_id=project_id,
-            role=role,
-            permissions=ROLES.get(role, frozenset()),
-            expires_at=expires_at,
-        )
-        if epoch == self._epoch:
-            self._remember(fingerprint, principal)
+        if project is not None and principal.project_id != project:
+            raise ProjectMismatch(
+                "The OpenAI-Project header names a project that this API key is not of. Leave the header out, or use a "
+                "key of that project.",
+                param="OpenAI-Project",
+            )
+        if epoch == self._epoch.value:
+            self._remember((fingerprint, project), principal)
+        self._used.add(row[0])
         return principal
 
-    def _remember(self, fingerprint: bytes, principal: Principal) -> None:
+    def _remember(self, fingerprint: tuple[bytes, UUID | None], principal: Principal) -> None:
         self._known[fingerprint] = principal
         if len(self._known) > self._capacity:
             self._known.popitem(last=False)
 
-    async def watch(self) -> None:
-        """Forget everything when the epoch has moved, and after `BLIND_LIMIT_S` without word. Runs until cancelled."""
-        loop = asyncio.get_running_loop()
-        self._last_heard_s = loop.time()
-        while True:
-            try:
-                async with asyncio.timeout(POLL_INTERVAL_S * 4), self._pool.connection() as connection:
-                    cursor = await connection.execute(queries.EPOCH)
-                    row = await cursor.fetchone()
-                self.heard(row[0] if row else -1, now_s=loop.time())
-            except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
-                if loop.time() - self._last_heard_s > BLIND_LIMIT_S and self._known:
-                    self._known.clear()
-                    log.warning("keys.forgotten", reason=type(error).__name__)
-            await asyncio.sleep(POLL_INTERVAL_S)
+    async def mark_used(self) -> None:
+        """Write down which keys were used, at most every `MARK_USED_S`: a chore of the epoch's watch."""
+        if not self._used or time.monotonic() < self._mark_at_s:
+            return
+        used, self._used = list(self._used), set()
+        self._mark_at_s = time.monotonic() + MARK_USED_S
+        async with self._pool.connection() as connection:
+            await connection.execute(queries.MARK_USED, (used,))
 
-    def heard(self, epoch: int, *, now_s: float) -> None:
-        """Take word of the database's epoch."""
-        if epoch != self._epoch:
-            self._known.clear()
-            self._epoch = epoch
-        self._last_heard_s = now_s
+
+def _principal(row: Sequence[Any]) -> Principal:
+    (key_id, organization_id, project_id, role, expires_at, user_id, service_account_id, *narrowed, bound, _) = row
+    permissions, models, networks = narrowed
+    granted = permissions_of(role)
+    if permissions is not None:
+        granted &= {Permission(name) for name in permissions if name in set(Permission)}
+    return Principal(
+        key_id=key_id,
+        organization_id=organization_id,
+        project_id=project_id,
+        bound=bound is not None,
+        role=role,
+        permissions=granted,
+        user_id=user_id,
+        service_account_id=service_account_id,
+        allowed_models=frozenset(models) if models is not None else None,
+        allowed_networks=tuple(ip_network(network) for network in networks) if networks is not None else None,
+        expires_at=expires_at,
+    )

@@ -216,8 +216,9 @@ class Ledger:
         """Close what processes without a heartbeat left open, at most 1,000 records."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(queries.CLOSE_ORPHANS, (DEAD_AFTER_S,))
-        if cursor.rowcount:
-            log.warning("ledger.orphans_closed", records=cursor.rowcount)
+            row = await cursor.fetchone()
+        if row and row[0]:
+            log.warning("ledger.orphans_closed", records=row[0])
 
     async def drain(self, *, deadline_s: float) -> bool:
         """Wait until nothing is pending; False if that took longer than `deadline_s`."""

@@ -27,7 +27,9 @@ class UsageRecord(Base):
     """The request's identifier, as in `x-request-id`."""
     organization_id: Mapped[UUID]
     project_id: Mapped[UUID]
-    api_key_id: Mapped[UUID]
+    api_key_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None]
+    """Whose key or session it was."""
     instance_id: Mapped[UUID]
     operation: Mapped[str] = mapped_column(Text)
     """`chat.completions`, `messages`, `embeddings`, `moderations`, `messages.count_tokens`."""

@@ -17,7 +17,7 @@ class OpenRecord:
     __slots__ = (
         "api_key_id", "attempts", "cached", "cost_microusd", "duration_ms", "error_code", "first_token_ms", "id",
         "model", "operation", "organization_id", "outcome", "project_id", "provider", "started_at", "started_s",
-        "status", "streamed", "upstream_model", "usage",
+        "status", "streamed", "upstream_model", "usage", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -26,7 +26,8 @@ class OpenRecord:
         record_id: UUID,
         organization_id: UUID,
         project_id: UUID,
-        api_key_id: UUID,
+        api_key_id: UUID | None,
+        user_id: UUID | None,
         operation: str,
         model: str,
         streamed: bool,
@@ -36,6 +37,7 @@ class OpenRecord:
         self.organization_id = organization_id
         self.project_id = project_id
         self.api_key_id = api_key_id
+        self.user_id = user_id
         self.operation = operation
         self.model = model
         self.streamed = streamed
@@ -65,6 +67,7 @@ class OpenRecord:
             "organization_id": self.organization_id,
             "project_id": self.project_id,
             "api_key_id": self.api_key_id,
+            "user_id": self.user_id,
             "instance_id": instance_id,
             "operation": self.operation,
             "model": self.model,

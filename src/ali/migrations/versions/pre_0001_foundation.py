@@ -40,7 +40,7 @@ def upgrade() -> None:
         "api_key",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("organization_id", sa.Uuid(), nullable=False),
-        sa.Column("project_id", sa.Uuid(), nullable=False),
+        sa.Column("project_id", sa.Uuid()),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
@@ -59,21 +59,21 @@ def upgrade() -> None:
     )
     op.create_index("api_key_organization_id_idx", "api_key", ["organization_id"], schema=SCHEMA)
     op.create_index("api_key_project_id_idx", "api_key", ["project_id"], schema=SCHEMA)
-    _key_epoch()
+    _access_epoch()
     _usage_record()
     _service_instance()
 
 
-def _key_epoch() -> None:
+def _access_epoch() -> None:
     op.create_table(
-        "key_epoch",
+        "access_epoch",
         sa.Column("only", sa.Boolean(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("only", name="key_epoch_pkey"),
-        sa.CheckConstraint('"only"', name=op.f("key_epoch_single_row_check")),
+        sa.PrimaryKeyConstraint("only", name="access_epoch_pkey"),
+        sa.CheckConstraint('"only"', name=op.f("access_epoch_single_row_check")),
         schema=SCHEMA,
     )
-    op.execute('insert into ali.key_epoch ("only", value) values (true, 0)')
+    op.execute('insert into ali.access_epoch ("only", value) values (true, 0)')
 
 
 def _usage_record() -> None:
@@ -82,7 +82,8 @@ def _usage_record() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("project_id", sa.Uuid(), nullable=False),
-        sa.Column("api_key_id", sa.Uuid(), nullable=False),
+        sa.Column("api_key_id", sa.Uuid()),
+        sa.Column("user_id", sa.Uuid()),
         sa.Column("instance_id", sa.Uuid(), nullable=False),
         sa.Column("operation", sa.Text(), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
@@ -148,5 +149,5 @@ def _created(name: str) -> sa.Column[object]:
 
 
 def downgrade() -> None:
-    for table in ("service_instance", "usage_record", "key_epoch", "api_key", "project", "organization"):
+    for table in ("service_instance", "usage_record", "access_epoch", "api_key", "project", "organization"):
         op.drop_table(table, schema=SCHEMA)

@@ -15,7 +15,8 @@ from ali.ops.embedded.account import Account
 from ali.ops.embedded.binaries import Installation
 from ali.ops.embedded.errors import DataTooOld, EmbeddedPostgresFailed, HomeUnusable
 
-ROLE = "ali"
+OWNER = "ali"
+SERVICE = "ali_service"
 DATABASE = "ali"
 SUPERUSER = "postgres"
 
@@ -139,10 +140,13 @@ def make(
     execute(["create extension vector"], database="template1", data=fresh, installation=installation, account=account)
     execute(
         [
-            f"create role {ROLE} login password '{verifier(passwords[ROLE])}'",
+            f"create role {OWNER} login password '{verifier(passwords[OWNER])}'",
+            # Row-level security binds this one: it owns nothing.
+            f"create role {SERVICE} login password '{verifier(passwords[SERVICE])}'",
+            f"grant {SERVICE} to {OWNER} with inherit false",
             # The default, "$user", would be the schema of the same name: SQL that names no schema would work here only.
-            f"alter role {ROLE} set search_path = public",
-            f"create database {DATABASE} owner {ROLE}",
+            f"alter role {OWNER} set search_path = public",
+            f"create database {DATABASE} owner {OWNER}",
         ],
         data=fresh,
         installation=installation,

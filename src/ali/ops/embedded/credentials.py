@@ -3,17 +3,21 @@
 import os
 import secrets
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from ali.ops.embedded import cluster
 from ali.ops.embedded.places import Places
 
+DSN_FILES: Final = {cluster.OWNER: "database-url", cluster.SERVICE: "service-database-url"}
+"""The connection string of each role that logs in, by the name of its file."""
 
-def dsn_of(password: str, *, run: Path) -> str:
-    """The libpq URL of the service's role on the socket in `run`."""
+
+def dsn_of(role: str, password: str, *, run: Path) -> str:
+    """The libpq URL of a role on the socket in `run`."""
     # The port names the socket's file; left out, a PGPORT in the user's environment would choose another.
     place = f"host={quote(str(run), safe='/')}&port=5432"
-    return f"postgresql://{cluster.ROLE}:{quote(password, safe='')}@/{cluster.DATABASE}?{place}"
+    return f"postgresql://{role}:{quote(password, safe='')}@/{cluster.DATABASE}?{place}"
 
 
 def keep(places: Places, *, name: str, content: str) -> None:
@@ -30,11 +34,11 @@ def keep(places: Places, *, name: str, content: str) -> None:
     fresh.replace(path)
 
 
-def kept_password(places: Places) -> str | None:
-    """The password in the kept connection string; None when it is lost or is none of ours."""
-    content = _read(places.credentials / "database-url")
+def kept_password(places: Places, *, role: str) -> str | None:
+    """The password in the role's kept connection string; None when it is lost or is none of ours."""
+    content = _read(places.credentials / DSN_FILES[role])
     parts = urlsplit(content or "")
-    if parts.scheme != "postgresql" or parts.username != cluster.ROLE or not parts.password:
+    if parts.scheme != "postgresql" or parts.username != role or not parts.password:
         return None
     return unquote(parts.password)
 

@@ -17,7 +17,7 @@ import psycopg
 from ali.ops.embedded import cluster, process
 from ali.ops.embedded.account import Account, choose, private_folder
 from ali.ops.embedded.binaries import Installation, installations, within_reach
-from ali.ops.embedded.credentials import dsn_of, keep, kept_password
+from ali.ops.embedded.credentials import DSN_FILES, dsn_of, keep, kept_password
 from ali.ops.embedded.errors import EmbeddedPostgresFailed, HomeInUse, HomeUnusable
 from ali.ops.embedded.journal import Journal
 from ali.ops.embedded.places import Places, settle
@@ -35,7 +35,9 @@ class EmbeddedPostgres:
     """A running server, and the lock on its home. Ends with `stop()`, with its `with` block, or with our process."""
 
     dsn: str
-    """A libpq URL: `postgresql://ali:…@/ali?host=<socket folder>`."""
+    """A libpq URL of the owner's role: `postgresql://ali:…@/ali?host=<socket folder>`."""
+    service_dsn: str
+    """That of the role which serves traffic, and which row-level security binds."""
     version: str
     data: Path
     _run: Path
@@ -83,7 +85,8 @@ def start(
 ) -> EmbeddedPostgres:
     """Start the PostgreSQL of `home`, making it at the first time; ready for connections when this returns.
 
-    Takes about 1 s at the first time and 0.1 s later. Leaves the connection string in `home/credentials/database-url`.
+    Takes about 1 s at the first time and 0.1 s later. Leaves the connection strings in `home/credentials`:
+    the owner's in `database-url`, the service's in `service-database-url`.
     `report` gets a line for the person at the terminal before whatever takes time. Not `durable`: a power cut may cost
     all data, for tests. `major`: a PostgreSQL other than the newest, for a new home.
     Raises a leaf of `EmbeddedPostgresFailed`.
@@ -160,10 +163,10 @@ class _Start:
 
     def run(self) -> EmbeddedPostgres:
         stale = self._prepare()
-        dsn = self._dsn()
+        dsns = {role: self._dsn(role) for role in DSN_FILES}
         deadline = time.monotonic() + _RETRY_FOR_S
         while True:
-            started = self._launch(dsn, stale=stale)
+            started = self._launch(dsns, stale=stale)
             try:
                 self._await_ready(started)
             except _EndedEarly as early:
@@ -174,8 +177,8 @@ class _Start:
                 time.sleep(_TICK_S * 5)
             except _WrongPassword:
                 self._give_up(started)
-                self.report("Giving the database role a new password: the kept one is not its own")
-                dsn = self._new_password()
+                self.report("Giving the database roles new passwords: the kept ones are not their own")
+                dsns = {role: self._new_password(role) for role in DSN_FILES}
             except BaseException:
                 self._give_up(started)
                 raise
@@ -187,9 +190,10 @@ class _Start:
         if (self.places.data / "PG_VERSION").exists():
             return process.end_orphan(self.places.data, report=self.report)
         self.report(f"Making a PostgreSQL {self.installation.version} database in {self.places.data}")
-        passwords = {role: secrets.token_urlsafe(32) for role in (cluster.SUPERUSER, cluster.ROLE)}
+        passwords = {role: secrets.token_urlsafe(32) for role in (cluster.SUPERUSER, *DSN_FILES)}
         keep(self.places, name="postgres-superuser-password", content=passwords[cluster.SUPERUSER])
-        keep(self.places, name="database-url", content=dsn_of(passwords[cluster.ROLE], run=self.places.run))
+        for role, name in DSN_FILES.items():
+            keep(self.places, name=name, content=dsn_of(role, passwords[role], run=self.places.run))
         cluster.make(
             self.places.data,
             installation=self.installation,
@@ -199,30 +203,30 @@ class _Start:
         )
         return None
 
-    def _dsn(self) -> str:
-        """The connection string for the present socket folder, kept for other processes."""
-        password = kept_password(self.places)
+    def _dsn(self, role: str) -> str:
+        """The role's connection string for the present socket folder, kept for other processes."""
+        password = kept_password(self.places, role=role)
         if password is None:
-            self.report("Giving the database role a new password: the kept one is lost")
-            return self._new_password()
-        dsn = dsn_of(password, run=self.places.run)
-        keep(self.places, name="database-url", content=dsn)
+            self.report(f"Giving the database role {role} a new password: the kept one is lost")
+            return self._new_password(role)
+        dsn = dsn_of(role, password, run=self.places.run)
+        keep(self.places, name=DSN_FILES[role], content=dsn)
         return dsn
 
-    def _new_password(self) -> str:
+    def _new_password(self, role: str) -> str:
         password = secrets.token_urlsafe(32)
         cluster.set_password(
             self.places.data,
-            role=cluster.ROLE,
+            role=role,
             password=password,
             installation=self.installation,
             account=self.account,
         )
-        dsn = dsn_of(password, run=self.places.run)
-        keep(self.places, name="database-url", content=dsn)
+        dsn = dsn_of(role, password, run=self.places.run)
+        keep(self.places, name=DSN_FILES[role], content=dsn)
         return dsn
 
-    def _launch(self, dsn: str, *, stale: int | None) -> EmbeddedPostgres:
+    def _launch(self, dsns: dict[str, str], *, stale: int | None) -> EmbeddedPostgres:
         settings = cluster.settings(
             run=self.places.run,
             major=self.installation.major,
@@ -244,7 +248,8 @@ class _Start:
         if server.stderr is None:
             raise EmbeddedPostgresFailed("PostgreSQL was started without a pipe for its log.")
         return EmbeddedPostgres(
-            dsn=dsn,
+            dsn=dsns[cluster.OWNER],
+            service_dsn=dsns[cluster.SERVICE],
             version=self.installation.version,
             data=self.places.data,
             _run=self.places.run,
@@ -263,7 +268,8 @@ class _Start:
                 started._journal.close()  # noqa: SLF001 - one module
                 raise _EndedEarly(started._journal.tail())  # noqa: SLF001 - one module
             try:
-                psycopg.connect(started.dsn, connect_timeout=5).close()
+                for dsn in (started.dsn, started.service_dsn):
+                    psycopg.connect(dsn, connect_timeout=5).close()
             except psycopg.OperationalError as error:
                 if "authentication failed" in str(error):
                     raise _WrongPassword from error

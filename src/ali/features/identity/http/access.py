@@ -1,0 +1,100 @@
+"""How ordinary routes ask who is calling and get their transaction.
+
+    Reader = Annotated[Principal, requires(Permission.PROJECTS_READ)]
+
+    @router.get("")
+    async def list_projects(reader: Reader, transaction: Transaction) -> …:
+
+`Transaction` is one database transaction with the caller's tenant set, committed before the answer is sent: what a
+route answered is so, and a route that raises has changed nothing.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ali.features.audit import Actor
+from ali.features.identity.principal import PROJECT_HEADER, Principal, project_named
+from ali.features.identity.roles import Permission
+from ali.kernel.db import enter_tenant
+from ali.kernel.ids import new_id
+
+_bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer ali_…`, or a person's access token")
+_header = APIKeyHeader(name="x-api-key", auto_error=False, description="`x-api-key: ali_…`")
+
+
+class Authenticator(Protocol):
+    """What the composition root puts into `app.state.authenticator`: credentials in, principals out."""
+
+    async def authenticate(self, secret: str | None, *, project: UUID | None) -> Principal:
+        """The principal of a key or access token. Raises `AuthenticationFailed`."""
+        ...
+
+
+async def _authenticated(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Principal:
+    authenticator: Authenticator = request.app.state.authenticator
+    principal = await authenticator.authenticate(
+        bearer.credentials if bearer else header, project=project_named(request.headers.get(PROJECT_HEADER))
+    )
+    principal.require_network(client_address(request))
+    return principal
+
+
+Authenticated = Annotated[Principal, Depends(_authenticated)]
+"""Whoever calls, whatever they may do: for what everybody may do to themselves."""
+
+
+class Requires:
+    """A dependency that yields the principal once it has shown `permission`."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, principal: Authenticated) -> Principal:
+        """The principal. Raises `PermissionRefused`."""
+        principal.require(self.permission)
+        return principal
+
+
+def requires(permission: Permission) -> Any:  # noqa: ANN401 - what FastAPI's Depends gives
+    """The marker for a route's signature."""
+    return Depends(Requires(permission))
+
+
+async def _transaction(request: Request, principal: Authenticated) -> AsyncIterator[AsyncSession]:
+    async with request.app.state.sessions() as session, session.begin():
+        await enter_tenant(session, organization_id=principal.organization_id, project_id=principal.visible_project)
+        yield session
+
+
+Transaction = Annotated[AsyncSession, Depends(_transaction, scope="function")]
+"""See the module's text. `scope="function"`: FastAPI's default commits after the answer was sent."""
+
+
+def client_address(request: Request) -> str | None:
+    """The client's network address, as the edge has settled it."""
+    return request.client.host if request.client else None
+
+
+async def _acting(request: Request, principal: Authenticated) -> Actor:
+    return principal.actor(address=client_address(request), request_id=_request_id(request))
+
+
+Acting = Annotated[Actor, Depends(_acting)]
+"""The caller as the audit record names it."""
+
+
+def _request_id(request: Request) -> str:
+    name: str | None = getattr(request.state, "request_id", None)
+    if name is None:
+        name = request.state.request_id = new_id("req")
+    return name

@@ -1,0 +1,110 @@
+"""Roles and permissions as data: the one table that routes, the command line and the documentation read."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Permission(StrEnum):
+    """What a route can ask for. Named in each route's signature; a test walks all routes."""
+
+    MODELS_READ = "models.read"
+    INFERENCE = "inference"
+    USAGE_READ = "usage.read"
+    METRICS_READ = "metrics.read"
+    ORGANIZATION_READ = "organization.read"
+    PROJECTS_READ = "projects.read"
+    PROJECTS_WRITE = "projects.write"
+    USERS_READ = "users.read"
+    USERS_WRITE = "users.write"
+    KEYS_READ = "keys.read"
+    KEYS_WRITE = "keys.write"
+    ADMIN_KEYS_WRITE = "admin_keys.write"
+    LIMITS_READ = "limits.read"
+    LIMITS_WRITE = "limits.write"
+    BUDGETS_READ = "budgets.read"
+    BUDGETS_WRITE = "budgets.write"
+    AUDIT_READ = "audit.read"
+    APPROVALS_DECIDE = "approvals.decide"
+    OWNERS_WRITE = "owners.write"
+    SIGN_IN_WRITE = "sign_in.write"
+
+
+MEANINGS: Final[dict[Permission, str]] = {
+    Permission.MODELS_READ: "List the models served.",
+    Permission.INFERENCE: "Call models, which costs money.",
+    Permission.USAGE_READ: "See what was used and what it cost.",
+    Permission.METRICS_READ: "Read the service's metrics.",
+    Permission.ORGANIZATION_READ: "See the organization's name and settings.",
+    Permission.PROJECTS_READ: "List projects, their members and service accounts.",
+    Permission.PROJECTS_WRITE: "Create, change and archive projects; change their members.",
+    Permission.USERS_READ: "List people and invitations.",
+    Permission.USERS_WRITE: "Invite people, change their roles below owner, remove them.",
+    Permission.KEYS_READ: "List API keys, without their secrets.",
+    Permission.KEYS_WRITE: "Issue, change and revoke API keys and service accounts of a project.",
+    Permission.ADMIN_KEYS_WRITE: "Issue and revoke keys of the whole organization.",
+    Permission.LIMITS_READ: "See rate limits.",
+    Permission.LIMITS_WRITE: "Change rate limits.",
+    Permission.BUDGETS_READ: "See budgets and what is left of them.",
+    Permission.BUDGETS_WRITE: "Change budgets.",
+    Permission.AUDIT_READ: "Read the audit record.",
+    Permission.APPROVALS_DECIDE: "Approve or refuse what needs a second person.",
+    Permission.OWNERS_WRITE: "Make and unmake owners.",
+    Permission.SIGN_IN_WRITE: "End other people's sessions and reset their second factor.",
+}
+
+_EVERYTHING: Final = frozenset(Permission)
+_READS: Final = frozenset(permission for permission in Permission if permission.value.endswith(".read")) - {
+    Permission.METRICS_READ
+}
+"""The installation's metrics are not an organization's to give."""
+
+ROLES: Final[dict[str, frozenset[Permission]]] = {
+    "owner": _EVERYTHING,
+    "admin": _EVERYTHING - {Permission.OWNERS_WRITE, Permission.METRICS_READ},
+    "developer": frozenset(
+        {
+            Permission.MODELS_READ,
+            Permission.INFERENCE,
+            Permission.USAGE_READ,
+            Permission.PROJECTS_READ,
+            Permission.KEYS_READ,
+            Permission.KEYS_WRITE,
+            Permission.LIMITS_READ,
+            Permission.BUDGETS_READ,
+        }
+    ),
+    "member": frozenset({Permission.MODELS_READ, Permission.INFERENCE}),
+    "auditor": _READS,
+    "privacy_officer": frozenset(
+        {
+            Permission.ORGANIZATION_READ,
+            Permission.PROJECTS_READ,
+            Permission.USERS_READ,
+            Permission.AUDIT_READ,
+            Permission.APPROVALS_DECIDE,
+        }
+    ),
+}
+"""What each role may do. A key's or a member's role can never carry more than that of whoever gave it."""
+
+ROLE_MEANINGS: Final[dict[str, str]] = {
+    "owner": "Answers for the organization: everything, other owners included.",
+    "admin": "Runs it day by day: everything except owners and the installation's metrics.",
+    "developer": "Builds on it: models, and the keys of the projects they are members of.",
+    "member": "Uses it: models alone.",
+    "auditor": "Sees everything, calls no model and changes nothing.",
+    "privacy_officer": "Answers for personal data: who is here, what was done, and the second signature.",
+}
+
+ORGANIZATION_WIDE: Final = frozenset({"owner", "admin", "auditor", "privacy_officer"})
+"""Roles that reach every project of the organization; the others reach those they are members of."""
+
+
+def permissions_of(role: str) -> frozenset[Permission]:
+    """What `role` may do; nothing for a role that this release does not know."""
+    return ROLES.get(role, frozenset())
+
+
+def may_give(giver: frozenset[Permission], role: str) -> bool:
+    """Whether one with `giver`'s permissions may give `role` to somebody: nobody gives what they do not have."""
+    return role in ROLES and ROLES[role] <= giver

@@ -1,0 +1,34 @@
+"""One door for every kind of credential: API keys, and (for people) access tokens."""
+
+from typing import Protocol
+from uuid import UUID
+
+from ali.features.identity import Principal
+from ali.features.keys.recognise import KeyRing
+
+
+class CredentialReader(Protocol):
+    """What the hot path and ordinary routes ask who is calling."""
+
+    def remembered(self, secret: str, project: UUID | None = None) -> Principal | None:
+        """The principal, where it costs no await to know; None says nothing."""
+        ...
+
+    async def authenticate(self, secret: str | None, *, project: UUID | None = None) -> Principal:
+        """The principal. Raises `AuthenticationFailed`, or `Unavailable` when nobody can be asked."""
+        ...
+
+
+class Authenticator:
+    """Sends each credential to whoever knows its kind."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    def remembered(self, secret: str, project: UUID | None = None) -> Principal | None:
+        """As `CredentialReader` has it."""
+        return self._keys.remembered(secret, project)
+
+    async def authenticate(self, secret: str | None, *, project: UUID | None = None) -> Principal:
+        """As `CredentialReader` has it."""
+        return await self._keys.authenticate(secret, project=project)
