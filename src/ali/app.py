@@ -25,6 +25,7 @@ from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
 from ali.features.identity import Permission, Principal
+from ali.features.identity.http import approvals as approvals_http
 from ali.features.identity.http.access import requires
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
@@ -87,6 +88,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
 
     api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     api.include_router(chat_http.router)
+    api.include_router(approvals_http.router)
     answer_errors(api)
     _add_operator_routes(api)
     _describe(api)

@@ -18,6 +18,8 @@ class Organization(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text)
+    four_eyes: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether what cannot be undone needs a second person's signature (`approvals`)."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
@@ -97,3 +99,28 @@ class Invite(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     accepted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Approval(Base):
+    """A second signature: asked for by one person, given or refused by another, spent once."""
+
+    __tablename__ = "approval"
+    __table_args__ = (
+        CheckConstraint("decision in ('approved', 'refused')", name="decision_known"),
+        CheckConstraint("(decision is null) = (decided_at is null)", name="decision_has_its_time"),
+        CheckConstraint("decided_by <> requested_by", name="two_people"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id), index=True)
+    verb: Mapped[str] = mapped_column(Text)
+    target: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+    requested_by: Mapped[UUID]
+    """The person, or the key or service account where no person stands behind it."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    decided_by: Mapped[UUID | None]
+    decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    decision: Mapped[str | None] = mapped_column(Text)
+    spent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -12,6 +12,7 @@ class Permission(StrEnum):
     USAGE_READ = "usage.read"
     METRICS_READ = "metrics.read"
     ORGANIZATION_READ = "organization.read"
+    ORGANIZATION_WRITE = "organization.write"
     PROJECTS_READ = "projects.read"
     PROJECTS_WRITE = "projects.write"
     USERS_READ = "users.read"
@@ -24,6 +25,8 @@ class Permission(StrEnum):
     BUDGETS_READ = "budgets.read"
     BUDGETS_WRITE = "budgets.write"
     AUDIT_READ = "audit.read"
+    APPROVALS_READ = "approvals.read"
+    APPROVALS_REQUEST = "approvals.request"
     APPROVALS_DECIDE = "approvals.decide"
     OWNERS_WRITE = "owners.write"
     SIGN_IN_WRITE = "sign_in.write"
@@ -35,6 +38,7 @@ MEANINGS: Final[dict[Permission, str]] = {
     Permission.USAGE_READ: "See what was used and what it cost.",
     Permission.METRICS_READ: "Read the service's metrics.",
     Permission.ORGANIZATION_READ: "See the organization's name and settings.",
+    Permission.ORGANIZATION_WRITE: "Change the organization's name and settings.",
     Permission.PROJECTS_READ: "List projects, their members and service accounts.",
     Permission.PROJECTS_WRITE: "Create, change and archive projects; change their members.",
     Permission.USERS_READ: "List people and invitations.",
@@ -47,7 +51,9 @@ MEANINGS: Final[dict[Permission, str]] = {
     Permission.BUDGETS_READ: "See budgets and what is left of them.",
     Permission.BUDGETS_WRITE: "Change budgets.",
     Permission.AUDIT_READ: "Read the audit record.",
-    Permission.APPROVALS_DECIDE: "Approve or refuse what needs a second person.",
+    Permission.APPROVALS_READ: "See what was asked for a second signature, and how it was decided.",
+    Permission.APPROVALS_REQUEST: "Ask for a second signature.",
+    Permission.APPROVALS_DECIDE: "Give or refuse the second signature to what another person asked for.",
     Permission.OWNERS_WRITE: "Make and unmake owners.",
     Permission.SIGN_IN_WRITE: "End other people's sessions and reset their second factor.",
 }
@@ -81,6 +87,8 @@ ROLES: Final[dict[str, frozenset[Permission]]] = {
             Permission.PROJECTS_READ,
             Permission.USERS_READ,
             Permission.AUDIT_READ,
+            Permission.APPROVALS_READ,
+            Permission.APPROVALS_REQUEST,
             Permission.APPROVALS_DECIDE,
         }
     ),
