@@ -14,7 +14,7 @@ from ali.features.chat.attempt import (
     estimated_usage,
 )
 from ali.features.chat.gateway import Admission, Arrival, Gateway, Receive, Send
-from ali.features.chat.limit_headers import RawHeaders, request_limit_headers
+from ali.features.chat.limit_headers import RawHeaders, limit_headers
 from ali.features.chat.operations import Operation
 from ali.features.chat.repeats import repeat_key
 from ali.features.chat.routing import Target
@@ -257,7 +257,7 @@ class Exchange:
             headers.append((b"request-id", name))
         else:
             headers.append((b"openai-processing-ms", b"%d" % self._record.elapsed_ms()))
-        headers += request_limit_headers(verdict, self._operation.dialect) if verdict is not None else upstream
+        headers += limit_headers(verdict, self._operation.dialect) if verdict is not None else upstream
         if target is not None:
             headers.append((b"x-ali-provider", target.upstream.name.encode()))
             headers.append((b"x-ali-model", target.model.encode()))

@@ -9,14 +9,15 @@ from uuid import UUID
 
 from ali.features.chat.envelope import RequestEnvelope, read_envelope
 from ali.features.chat.failover import Failover
-from ali.features.chat.limit_headers import request_limit_headers
+from ali.features.chat.limit_headers import limit_headers
 from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S, RepeatCache
 from ali.features.chat.routing import Route, Router
 from ali.features.chat.tally import Tally
 from ali.features.keys import Principal
 from ali.features.keys.recognise import KeyRing
-from ali.features.metering import Ledger, OpenRecord, RateLimiter, Verdict
+from ali.features.metering import Ledger, OpenRecord
+from ali.features.metering.limiting import Limiter, RuleBook, Verdict, counting, explain
 from ali.kernel.errors import InvalidRequest, PayloadTooLarge, RateLimited
 from ali.kernel.ids import uuid7
 from ali.kernel.telemetry import Metrics
@@ -44,7 +45,8 @@ class Gateway:
     router: Router
     failover: Failover
     ledger: Ledger
-    limiter: RateLimiter | None
+    limiter: Limiter
+    rules: RuleBook
     repeats: RepeatCache
     metrics: Metrics
     tally: Tally
@@ -113,7 +115,7 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     if principal is None:
         principal = await gateway.keys.recognise(secret)
     principal.require(operation.permission)
-    verdict = _limit(gateway, operation, principal, now_s=arrival.started_s)
+    verdict = await _limit(gateway, operation, principal)
     version, beta = _anthropic_headers(operation, arrival.headers)
     cache_ttl_s = _cache_ttl(arrival.headers)
     body = await _read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
@@ -142,18 +144,26 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     )
 
 
-def _limit(gateway: Gateway, operation: Operation, principal: Principal, *, now_s: float) -> Verdict | None:
-    if gateway.limiter is None:
+async def _limit(gateway: Gateway, operation: Operation, principal: Principal) -> Verdict | None:
+    claims = counting(
+        gateway.rules.rules_for(
+            organization_id=principal.organization_id,
+            project_id=principal.project_id,
+            key_id=principal.key_id,
+            user_id=None,
+            model=None,
+        ),
+        tokens=0,
+        stream=False,
+    )
+    if not claims:
         return None
-    verdict = gateway.limiter.hit(principal.key_id, now_s=now_s)
+    verdict = gateway.limiter.check_now(claims) or await gateway.limiter.check(claims)
     if not verdict.allowed:
         raise RateLimited(
-            f"This API key has sent its {verdict.limit} requests of this minute. "
-            f"Try again in {verdict.retry_after_s:.1f} s.",
+            explain(verdict),
             retry_after_s=verdict.retry_after_s,
-            headers=tuple(
-                (name.decode(), value.decode()) for name, value in request_limit_headers(verdict, operation.dialect)
-            ),
+            headers=tuple((name.decode(), value.decode()) for name, value in limit_headers(verdict, operation.dialect)),
         )
     return verdict
 
