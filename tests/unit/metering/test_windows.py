@@ -3,24 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from ali.features.metering.limiting import Claim, ProcessStore, Verdict, claim
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.in_redis import RedisStore
 from ali.kernel.db import make_pool
 from tests.fixtures.redis_server import RedisServer
-from tests.unit.metering.window_model import START_US, hold_to_the_model, histories
+from tests.unit.metering.window_model import START_US, History, histories, hold_to_the_model
 
-shared = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+shared = settings(max_examples=40)
 
 
 @given(histories())
 @settings(max_examples=300)
-def test_the_process_counts_a_moving_window(history: Any) -> None:
+def test_the_process_counts_a_moving_window(history: History) -> None:
     store = ProcessStore(lease_s=45)
 
     async def check(made: Claim, now_us: int) -> Verdict:
@@ -31,7 +30,7 @@ def test_the_process_counts_a_moving_window(history: Any) -> None:
 
 @given(histories())
 @shared
-def test_redis_counts_a_moving_window(shared_redis: RedisServer, history: Any) -> None:
+def test_redis_counts_a_moving_window(shared_redis: RedisServer, history: History) -> None:
     async def run() -> None:
         async with redis_store(shared_redis.url) as store:
             await hold_to_the_model(lambda made, now_us: store.check((made,), now_us=now_us), history)
@@ -41,7 +40,7 @@ def test_redis_counts_a_moving_window(shared_redis: RedisServer, history: Any) -
 
 @given(histories())
 @shared
-def test_postgresql_counts_a_moving_window(worker_dsn: str, history: Any) -> None:
+def test_postgresql_counts_a_moving_window(worker_dsn: str, history: History) -> None:
     async def run() -> None:
         async with postgres_store(worker_dsn) as store:
             await hold_to_the_model(lambda made, now_us: store.check((made,), now_us=now_us), history)

@@ -11,17 +11,20 @@ from ali.features.metering.limiting.claims import BUCKETS
 Check = Callable[[Claim, int], Awaitable[Verdict]]
 """Count a claim at a time in µs."""
 
+History = tuple[int, int, list[tuple[int, int]]]
+"""A limit, a window in seconds, and what is asked: µs since the one before, and an amount."""
+
 START_US = 1_700_000_000_000_000
 
 
-def histories() -> st.SearchStrategy[tuple[int, int, list[tuple[int, int]]]]:
-    """A limit, a window in seconds, and what is asked: µs since the one before, and an amount."""
+def histories() -> st.SearchStrategy[History]:
+    """Small limits, so that many requests are at the edge; waits from none to longer than any window."""
     waits = st.one_of(st.just(0), st.integers(0, 300_000), st.integers(0, 8_000_000), st.integers(0, 200_000_000))
     asked = st.lists(st.tuples(waits, st.integers(0, 7)), min_size=1, max_size=60)
     return st.tuples(st.integers(0, 12), st.sampled_from([1, 7, 60]), asked)
 
 
-async def hold_to_the_model(check: Check, history: tuple[int, int, list[tuple[int, int]]]) -> None:
+async def hold_to_the_model(check: Check, history: History) -> None:
     """Ask as `history` has it, and compare each verdict with a count over everything that has passed."""
     limit, window_s, asked = history
     made = claim(scope="key", identity=uuid4().bytes, kind="tokens", limit=limit, window_s=window_s)

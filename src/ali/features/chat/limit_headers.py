@@ -49,5 +49,5 @@ def openai_duration(seconds: float) -> str:
         return f"{max(seconds, 0) * 1000:.0f}ms"
     if seconds < 60:
         return f"{seconds:.3g}s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(math.ceil(seconds), 60)
     return f"{minutes}m{rest}s"
