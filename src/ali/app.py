@@ -27,7 +27,7 @@ from ali.features.keys import Permission, Principal
 from ali.features.keys.http import requires
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
-from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleBook, chosen_store
+from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleBook
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.shared import SharedStore
 from ali.kernel.db import Pool, make_pool
@@ -215,12 +215,9 @@ def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:
 def _limiter_kind(settings: Settings, *, secret: bytes) -> Callable[[Pool, Metrics], Limiter]:
     """How the limiter is made; what it needs is imported now, as for the cache of repeats."""
     redis_url = settings.redis_url
-    kind = chosen_store(
-        settings.limiter_store, has_redis=redis_url is not None, embedded=settings.embedded, workers=settings.workers
-    )
-    if kind == "process":
+    if settings.limits_counted_in == "process":
         return lambda _, metrics: Limiter(ProcessStore(lease_s=LEASE_S), metrics=metrics)
-    if kind == "postgres" or redis_url is None:
+    if settings.limits_counted_in == "postgres" or redis_url is None:
         return lambda pool, metrics: Limiter([PostgresStore(pool, secret=secret, lease_s=LEASE_S)], metrics=metrics)
     from ali.features.metering.limiting.in_redis import RedisStore  # noqa: PLC0415 - an extra that may be absent
 

@@ -186,6 +186,15 @@ class Settings(BaseSettings):
         """No database server was named: the service brings its own."""
         return self.database_url is None
 
+    @property
+    def limits_counted_in(self) -> Literal["process", "redis", "postgres"]:
+        """Where rate limits are counted: `auto` is the cheapest place that is right for the whole installation."""
+        if self.limiter_store != "auto":
+            return self.limiter_store
+        if self.redis_url is not None:
+            return "redis"
+        return "process" if self.embedded and self.workers == 1 else "postgres"
+
     @cached_property
     def credentials(self) -> Path:
         """Folder of this installation's own secrets, mode 0700."""

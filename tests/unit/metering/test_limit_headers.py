@@ -29,10 +29,10 @@ def test_openais_headers_tell_the_tightest_of_requests_and_of_tokens() -> None:
     assert dict(limit_headers(verdict, Dialect.OPENAI)) == {
         b"x-ratelimit-limit-requests": b"5",
         b"x-ratelimit-remaining-requests": b"4",
-        b"x-ratelimit-reset-requests": b"1m0s",
+        b"x-ratelimit-reset-requests": b"1m1s",
         b"x-ratelimit-limit-tokens": b"900",
         b"x-ratelimit-remaining-tokens": b"830",
-        b"x-ratelimit-reset-tokens": b"1m0s",
+        b"x-ratelimit-reset-tokens": b"1m1s",
     }
 
 

@@ -9,11 +9,10 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from ali.features.metering.limiting import Claim, Limiter, LimitsUnavailable, ProcessStore, chosen_store, claim, explain
+from ali.features.metering.limiting import Claim, Limiter, LimitsUnavailable, ProcessStore, claim, explain
 from ali.features.metering.limiting.claims import Kind
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.in_redis import RedisStore
-from ali.features.metering.limiting.limiter import StoreKind
 from ali.kernel.db import make_pool
 from ali.kernel.telemetry import Metrics
 from tests.fixtures.redis_server import RedisServer
@@ -183,23 +182,6 @@ def test_in_one_process_nothing_is_awaited() -> None:
         assert 'ali_limit_refusals_total{kind="tokens",scope="key"} 1.0' in limiter._metrics.exposition().decode()
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("wanted", "has_redis", "embedded", "workers", "chosen"),
-    [
-        ("auto", True, True, 1, "redis"),
-        ("auto", False, True, 1, "process"),
-        ("auto", False, True, 2, "postgres"),
-        ("auto", False, False, 1, "postgres"),
-        ("process", True, False, 4, "process"),
-        ("postgres", True, True, 1, "postgres"),
-    ],
-)
-def test_limits_never_multiply_unless_the_operator_says_so(
-    wanted: StoreKind, *, has_redis: bool, embedded: bool, workers: int, chosen: str
-) -> None:
-    assert chosen_store(wanted, has_redis=has_redis, embedded=embedded, workers=workers) == chosen
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from ali.features.metering.limiting.claims import Claim, Standing, Verdict, claim, counting, explain
 from ali.features.metering.limiting.in_process import ProcessStore
-from ali.features.metering.limiting.limiter import LEASE_S, Limiter, LimitsUnavailable, chosen_store
+from ali.features.metering.limiting.limiter import LEASE_S, Limiter, LimitsUnavailable
 from ali.features.metering.limiting.rules import Rule, RuleBook
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "RuleBook",
     "Standing",
     "Verdict",
-    "chosen_store",
     "claim",
     "counting",
     "explain",

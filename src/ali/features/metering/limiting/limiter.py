@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
@@ -29,24 +29,11 @@ _TIDY_S: Final = 30.0
 _BATCH: Final = 200
 _MOST_PENDING: Final = 50_000
 
-StoreKind = Literal["auto", "process", "redis", "postgres"]
-
 
 class LimitsUnavailable(Unavailable):
     """503: the limits cannot be checked now, because neither store answers."""
 
     code = "limits_unavailable"
-
-
-def chosen_store(
-    wanted: StoreKind, *, has_redis: bool, embedded: bool, workers: int
-) -> Literal["process", "redis", "postgres"]:
-    """Which store `auto` means: the cheapest that is right for all processes of the installation."""
-    if wanted != "auto":
-        return wanted
-    if has_redis:
-        return "redis"
-    return "process" if embedded and workers == 1 else "postgres"
 
 
 class Limiter:
