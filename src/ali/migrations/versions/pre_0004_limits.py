@@ -174,16 +174,16 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$
 """
 
-FUNCTIONS = {
-    "limit_rules": "",
-    "limit_tidy": "int",
-    "limit_release": "bytea[], bytea[]",
-    "limit_renew": "bytea[], bytea[], bigint, bigint",
-    "limit_amend": "bytea[], bigint[], bigint[], bigint[], bigint",
-    "limit_check": "bytea[], bigint[], bigint[], bigint[], bytea, bigint, bigint",
-    "limit_now": "",
-    "limit_lock": "bytea[]",
-}
+DROPS = (
+    "drop function ali.limit_rules()",
+    "drop function ali.limit_tidy(int)",
+    "drop function ali.limit_release(bytea[], bytea[])",
+    "drop function ali.limit_renew(bytea[], bytea[], bigint, bigint)",
+    "drop function ali.limit_amend(bytea[], bigint[], bigint[], bigint[], bigint)",
+    "drop function ali.limit_check(bytea[], bigint[], bigint[], bigint[], bytea, bigint, bigint)",
+    "drop function ali.limit_now()",
+    "drop function ali.limit_lock(bytea[])",
+)
 
 
 def upgrade() -> None:
@@ -265,7 +265,7 @@ def _counters() -> None:
 
 
 def downgrade() -> None:
-    for name, arguments in FUNCTIONS.items():
-        op.execute(f"drop function ali.{name}({arguments})")
+    for statement in DROPS:
+        op.execute(statement)
     for table in ("limit_lease", "limit_bucket", "rate_limit"):
         op.drop_table(table, schema=SCHEMA)
