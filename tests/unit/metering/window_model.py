@@ -12,14 +12,23 @@ Check = Callable[[Claim, int], Awaitable[Verdict]]
 """Count a claim at a time in µs."""
 
 History = tuple[int, int, list[tuple[int, int]]]
-"""A limit, a window in seconds, and what is asked: µs since the one before, and an amount."""
+"""A limit, a window in seconds, and what is asked: µs since the one before, and an amount.
+
+A negative wait is for the edge: so many thousandths of a bucket before what passed last leaves an exact window.
+"""
 
 START_US = 1_700_000_000_000_000
 
 
 def histories() -> st.SearchStrategy[History]:
     """Small limits, so that many requests are at the edge; waits from none to longer than any window."""
-    waits = st.one_of(st.just(0), st.integers(0, 300_000), st.integers(0, 8_000_000), st.integers(0, 200_000_000))
+    waits = st.one_of(
+        st.just(0),
+        st.integers(0, 300_000),
+        st.integers(0, 8_000_000),
+        st.integers(0, 200_000_000),
+        st.integers(-1_000, -1),
+    )
     asked = st.lists(st.tuples(waits, st.integers(0, 7)), min_size=1, max_size=60)
     return st.tuples(st.integers(0, 12), st.sampled_from([1, 7, 60]), asked)
 
@@ -31,7 +40,10 @@ async def hold_to_the_model(check: Check, history: History) -> None:
     passed: list[tuple[int, int]] = []
     now_us = START_US
     for wait_us, amount in asked:
-        now_us += wait_us
+        if wait_us >= 0:
+            now_us += wait_us
+        elif passed:
+            now_us = max(now_us, passed[-1][0] + window_s * 1_000_000 + wait_us * made.width_us // 1000)
         verdict = await check(_of(made, amount), now_us)
         in_window = sum(a for at, a in passed if at > now_us - window_s * 1_000_000)
         # A window longer by the bucket that its beginning cuts.
