@@ -5,6 +5,7 @@ import hypothesis
 pytest_plugins = [
     "tests.fixtures.guards",
     "tests.fixtures.database",
+    "tests.fixtures.redis_server",
     "tests.fixtures.service",
     "tests.simulators.fixtures",
 ]

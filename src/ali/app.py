@@ -29,7 +29,10 @@ from ali.features.identity.http import approvals as approvals_http
 from ali.features.identity.http.access import requires
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
-from ali.features.metering import Ledger, RateLimiter
+from ali.features.metering import Ledger
+from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleBook
+from ali.features.metering.limiting.in_postgres import PostgresStore
+from ali.features.metering.limiting.shared import SharedStore
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import MethodNotAllowed
@@ -79,11 +82,14 @@ class Edge:
 
 def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
     make_repeats = _repeats_kind(settings)
+    make_limiter = _limiter_kind(settings, secret=hmac_secret)
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await _start(api, settings, stack, hmac_secret=hmac_secret, make_repeats=make_repeats)
+            await _start(
+                *(api, settings, stack), hmac_secret=hmac_secret, make_repeats=make_repeats, make_limiter=make_limiter
+            )
             yield
 
     api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -102,6 +108,7 @@ async def _start(
     *,
     hmac_secret: bytes,
     make_repeats: Callable[[], RepeatCache],
+    make_limiter: Callable[[Pool, Metrics], Limiter],
 ) -> None:
     """Build the process-wide objects and leave their ends on `stack`."""
     metrics = Metrics()
@@ -120,9 +127,15 @@ async def _start(
     keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
     epoch.beside(keys.mark_used)
     authenticator = Authenticator(keys)
+    rules = RuleBook(requests_per_key=settings.requests_per_minute)
+    epoch.reload_on_change(lambda: rules.reload(pool))
     ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
-    chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house())]
+    limiter = make_limiter(pool, metrics)
+    await limiter.open()
+    stack.push_async_callback(limiter.close)
+    chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house(), limiter.run())]
     stack.push_async_callback(_stop, chores)
+    stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
     router = Router(
         upstreams=upstreams,
@@ -131,7 +144,6 @@ async def _start(
         compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
     )
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
-    limit = settings.requests_per_minute
     tally = Tally(metrics)
     api.state.authenticator = authenticator
     api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
@@ -144,7 +156,8 @@ async def _start(
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
         ledger=ledger,
-        limiter=RateLimiter(limit=limit) if limit else None,
+        limiter=limiter,
+        rules=rules,
         repeats=repeats,
         metrics=metrics,
         tally=tally,
@@ -213,6 +226,27 @@ def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:
     return lambda: RedisRepeats(url)
 
 
+def _limiter_kind(settings: Settings, *, secret: bytes) -> Callable[[Pool, Metrics], Limiter]:
+    """How the limiter is made; what it needs is imported now, as for the cache of repeats."""
+    redis_url = settings.redis_url
+    if settings.limits_counted_in == "process":
+        return lambda _, metrics: Limiter(ProcessStore(lease_s=LEASE_S), metrics=metrics)
+    if settings.limits_counted_in == "postgres" or redis_url is None:
+        return lambda pool, metrics: Limiter([PostgresStore(pool, secret=secret, lease_s=LEASE_S)], metrics=metrics)
+    from ali.features.metering.limiting.in_redis import RedisStore  # noqa: PLC0415 - an extra that may be absent
+
+    url = redis_url.get_secret_value()
+
+    def with_redis(pool: Pool, metrics: Metrics) -> Limiter:
+        stores: list[SharedStore] = [
+            RedisStore(url, secret=secret, lease_s=LEASE_S),
+            PostgresStore(pool, secret=secret, lease_s=LEASE_S),
+        ]
+        return Limiter(stores, metrics=metrics)
+
+    return with_redis
+
+
 def _add_operator_routes(api: FastAPI) -> None:
     """Health and metrics."""
 
@@ -224,7 +258,8 @@ def _add_operator_routes(api: FastAPI) -> None:
     async def readyz(request: Request) -> JSONResponse:
         problem = await _not_ready(request.app.state.pool)
         if problem is None:
-            return JSONResponse({"status": "ready"})
+            degraded = request.app.state.gateway.limiter.degraded
+            return JSONResponse({"status": "ready"} | ({"degraded": list(degraded)} if degraded else {}))
         return JSONResponse({"status": "not ready", "reason": problem}, status_code=503)
 
     @api.get("/metrics", tags=["operations"], summary="Metrics in Prometheus' format", response_class=Response)

@@ -12,8 +12,8 @@ from ali.kernel.settings import with_role
 from ali.migrations import UNBOUND_ROLE
 from tests.fixtures.database import Tenant, make_tenant
 
-NOT_A_TENANTS = {"alembic_version", "access_epoch", "service_instance"}
-"""Tables that hold nothing of anybody's."""
+NOT_A_TENANTS = {"alembic_version", "access_epoch", "service_instance", "limit_bucket", "limit_lease"}
+"""Tables that hold nothing of anybody's: the counters of limits know keyed hashes alone."""
 
 
 @pytest.fixture
@@ -183,3 +183,21 @@ def test_the_services_role_cannot_lift_the_wall_or_touch_what_is_not_its_own(ser
         enter(connection, uuid7())
         with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)):
             connection.execute(statement)
+
+
+def test_functions_that_act_as_the_owner_are_the_services_alone_and_fix_their_search_path(worker_dsn: str) -> None:
+    with psycopg.connect(worker_dsn) as connection:
+        functions = connection.execute(
+            "select p.proname, p.prosecdef, coalesce(p.proconfig, '{}')::text like '%%search_path=pg_catalog%%',"
+            " coalesce((select array_agg(a.grantee::regrole::text order by 1) from aclexplode(p.proacl) a"
+            " where a.grantee <> p.proowner), '{}'), p.proacl is null"
+            " from pg_proc p join pg_namespace n on n.oid = p.pronamespace where n.nspname = 'ali'"
+        ).fetchall()
+    assert functions
+    for name, as_owner, fixed, grantees, never_revoked in functions:
+        assert not never_revoked, f"{name} is open to everybody"
+        assert set(grantees) <= {"ali_service"}, name
+        if grantees:
+            assert as_owner, f"{name} is called by the service, and needs no door if it acts as the caller"
+        if as_owner:
+            assert fixed, f"{name} acts as the owner with the caller's search_path"

@@ -22,6 +22,7 @@ from ali.ops import bootstrap, database
 _SCARCE_MB = 1024
 _TOO_LITTLE_MB = 200
 _ONLINE_TIMEOUT_S = 10
+_REDIS_TIMEOUT_S = 2
 
 
 def doctor(
@@ -42,7 +43,7 @@ def doctor(
 
 
 def checks(settings: Settings, *, online: bool) -> list[Check]:
-    """What is looked at, in this order. Nothing leaves the machine (the database aside) unless `online`."""
+    """What is looked at, in this order. Nothing leaves the machine (database and Redis aside) unless `online`."""
     listed: dict[str, Callable[[], Iterator[CheckResult]]] = {
         "home folder": lambda: _home(settings.home),
         "credentials": lambda: _credentials(settings.credentials),
@@ -50,6 +51,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "port": lambda: _port(settings.host, settings.port),
         "database": lambda: _database(settings),
         "key of API keys": lambda: _hmac_secret(settings),
+        "rate limits": lambda: _rate_limits(settings),
         "providers": lambda: _providers(settings),
     }
     if online:
@@ -144,6 +146,33 @@ def _hmac_secret(settings: Settings) -> Iterator[CheckResult]:
         yield failed(name, "not usable", hint=error.message)
     else:
         yield passed(name, "given")
+
+
+def _rate_limits(settings: Settings) -> Iterator[CheckResult]:
+    name = "rate limits"
+    store = settings.limits_counted_in
+    if store == "process" and (settings.workers > 1 or not settings.embedded):
+        hint = "Set ALI_LIMITER_STORE=auto, unless this is the installation's only process."
+        yield warned(name, "each process counts for itself, so limits multiply", hint=hint)
+    elif store == "redis" and settings.redis_url is not None:
+        yield _redis(name, settings.redis_url.get_secret_value())
+    else:
+        yield passed(name, f"counted in {'PostgreSQL' if store == 'postgres' else 'the one process'}")
+
+
+def _redis(name: str, url: str) -> CheckResult:
+    try:
+        import redis  # noqa: PLC0415 - an extra that may be absent
+    except ImportError:
+        return failed(name, "REDIS_URL is set, and the client is not installed", hint="Install ali-api[redis].")
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S)
+        with client:
+            version = client.info("server")["redis_version"]
+    except (redis.RedisError, ValueError) as error:
+        hint = "Check REDIS_URL, the server, and the network between; PostgreSQL counts meanwhile."
+        return warned(name, f"Redis does not answer ({type(error).__name__})", hint=hint)
+    return passed(name, f"counted in Redis {version}")
 
 
 def _configured(settings: Settings) -> Iterator[tuple[str, str, SecretStr | None, str]]:

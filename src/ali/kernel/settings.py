@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=_custom("REDIS_URL"),
-        description="Redis for the shared cache; unset: in process.",
+        description="Redis for rate limits and the shared cache; unset: ALI_LIMITER_STORE says, and in process.",
     )
     api_key_hmac_secret: SecretStr | None = Field(
         default=None,
@@ -153,6 +153,11 @@ class Settings(BaseSettings):
 
     requests_per_minute: int | None = Field(
         default=None, ge=1, description="Requests a minute allowed to each API key; unset: no limit."
+    )
+    limiter_store: Literal["auto", "process", "redis", "postgres"] = Field(
+        default="auto",
+        description="Where rate limits are counted. auto: Redis where there is one (PostgreSQL while it is away), else "
+        "PostgreSQL, or the process where it is the only one of an embedded installation.",
     )
     max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, description="Largest request body.")
     max_upstream_body_bytes: int = Field(
@@ -196,10 +201,25 @@ class Settings(BaseSettings):
     def _check_url(cls, value: str) -> str:
         return checked_base_url(value)
 
+    @model_validator(mode="after")
+    def _redis_is_named(self) -> "Settings":
+        if self.limiter_store == "redis" and self.redis_url is None:
+            raise ValueError("ALI_LIMITER_STORE=redis needs REDIS_URL")
+        return self
+
     @property
     def embedded(self) -> bool:
         """No database server was named: the service brings its own."""
         return self.database_url is None
+
+    @property
+    def limits_counted_in(self) -> Literal["process", "redis", "postgres"]:
+        """Where rate limits are counted: `auto` is the cheapest place that is right for the whole installation."""
+        if self.limiter_store != "auto":
+            return self.limiter_store
+        if self.redis_url is not None:
+            return "redis"
+        return "process" if self.embedded and self.workers == 1 else "postgres"
 
     @cached_property
     def credentials(self) -> Path:

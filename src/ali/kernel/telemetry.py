@@ -60,6 +60,24 @@ class Metrics:
         self.cache = Counter(
             "ali_repeat_cache_total", "Look-ups of exact repeats (hit, miss).", ["result"], registry=self.registry
         )
+        self.limiter_store = Gauge(
+            "ali_limiter_store",
+            "1 for the store that counts rate limits now, else 0.",
+            ["store"],
+            registry=self.registry,
+        )
+        self.limiter_failures = Counter(
+            "ali_limiter_failures_total",
+            "Times that a store of rate limits did not answer.",
+            ["store"],
+            registry=self.registry,
+        )
+        self.limit_refusals = Counter(
+            "ali_limit_refusals_total",
+            "Requests refused by a rate limit, by whose it was and what it counts.",
+            ["scope", "kind"],
+            registry=self.registry,
+        )
         self.ledger_pending = Gauge(
             "ali_ledger_pending_records", "Usage records not yet committed.", registry=self.registry
         )

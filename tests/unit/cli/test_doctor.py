@@ -14,6 +14,7 @@ from ali.cli.doctor import checks, doctor
 from ali.kernel.checks import CheckResult, CheckStatus, run_checks
 from ali.kernel.settings import Settings
 from tests.fixtures.database import HMAC_SECRET
+from tests.fixtures.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,21 @@ def test_a_database_is_asked_for_its_schema(monkeypatch: pytest.MonkeyPatch, wor
     assert "ALI_API_KEY_HMAC_SECRET" in _found()["key of API keys"].hint
     monkeypatch.setenv("ALI_API_KEY_HMAC_SECRET", HMAC_SECRET)
     assert _found()["key of API keys"].status is CheckStatus.OK
+
+
+def test_limits_that_multiply_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _found()["rate limits"].detail == "counted in the one process"
+    monkeypatch.setenv("ALI_WORKERS", "4")
+    assert _found()["rate limits"].detail == "counted in PostgreSQL"
+    monkeypatch.setenv("ALI_LIMITER_STORE", "process")
+    assert _found()["rate limits"].status is CheckStatus.WARN
+
+
+def test_redis_is_asked_whether_it_answers(monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    assert _found()["rate limits"].status is CheckStatus.OK
+    redis_server.kill()
+    assert "PostgreSQL counts meanwhile" in _found()["rate limits"].hint
 
 
 def test_a_database_without_its_schema_fails(monkeypatch: pytest.MonkeyPatch, empty_database_dsn: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from ali.features.chat.admission import Admission
 from ali.features.chat.attempt import (
     CallerContext,
     RelayedRefusal,
@@ -13,8 +14,8 @@ from ali.features.chat.attempt import (
     WholeAnswer,
     estimated_usage,
 )
-from ali.features.chat.gateway import Admission, Arrival, Gateway, Receive, Send
-from ali.features.chat.limit_headers import RawHeaders, request_limit_headers
+from ali.features.chat.gateway import Arrival, Gateway, Receive, Send
+from ali.features.chat.limit_headers import RawHeaders, limit_headers
 from ali.features.chat.operations import Operation
 from ali.features.chat.repeats import repeat_key
 from ali.features.chat.routing import Target
@@ -96,6 +97,8 @@ class Exchange:
         finally:
             watcher.remove_done_callback(self._caller_left)
             watcher.cancel()
+            usage = self._record.usage
+            self._admission.claimed.settle(self._gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             self._tell()
 
     def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
@@ -250,14 +253,14 @@ class Exchange:
     def _headers(
         self, upstream: RawHeaders, *, target: Target | None = None, dropped: tuple[str, ...] = ()
     ) -> RawHeaders:
-        arrival, verdict = self._arrival, self._admission.verdict
+        arrival, verdict = self._arrival, self._admission.claimed.verdict
         name = arrival.name.encode()
         headers: RawHeaders = [(b"x-request-id", name)]
         if self._operation.dialect is Dialect.ANTHROPIC:
             headers.append((b"request-id", name))
         else:
             headers.append((b"openai-processing-ms", b"%d" % self._record.elapsed_ms()))
-        headers += request_limit_headers(verdict, self._operation.dialect) if verdict is not None else upstream
+        headers += limit_headers(verdict, self._operation.dialect) if verdict is not None else upstream
         if target is not None:
             headers.append((b"x-ali-provider", target.upstream.name.encode()))
             headers.append((b"x-ali-model", target.model.encode()))

@@ -4,8 +4,9 @@ import time
 
 import structlog
 
+from ali.features.chat.admission import Admission, admit
 from ali.features.chat.exchange import Exchange, InternalError
-from ali.features.chat.gateway import Admission, Arrival, ClientGone, Gateway, Receive, Scope, Send, admit, arrive
+from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive, Scope, Send, arrive
 from ali.features.chat.limit_headers import RawHeaders
 from ali.features.chat.operations import Operation
 from ali.kernel.envelopes import error_body, error_headers

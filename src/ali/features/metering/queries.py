@@ -16,3 +16,8 @@ on conflict (id) do update set heartbeat_at = now()
 CLOSE_ORPHANS: Final = "select ali.close_orphans(make_interval(secs => %s))"
 
 FORGET_INSTANCES: Final = "delete from ali.service_instance where heartbeat_at < now() - interval '1 day'"
+
+LIMIT_RULES: Final = """
+select organization_id, scope, scope_id, model, requests_per_minute, tokens_per_minute, concurrent_streams
+from ali.limit_rules()
+"""

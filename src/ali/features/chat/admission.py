@@ -1,0 +1,206 @@
+"""The first of a request's three steps: who is it, may they, within which limits, and to whom does it go."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ali.features.chat.attempt import estimated_usage
+from ali.features.chat.envelope import RequestEnvelope, read_envelope
+from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive
+from ali.features.chat.limit_headers import limit_headers
+from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
+from ali.features.chat.repeats import LONGEST_TTL_S
+from ali.features.chat.routing import Route
+from ali.features.identity import Principal
+from ali.features.identity.principal import project_named
+from ali.features.metering import OpenRecord
+from ali.features.metering.limiting import Limiter, Verdict, counting, explain
+from ali.kernel.errors import InvalidRequest, PayloadTooLarge, RateLimited
+from ali.providers.contract import Dialect
+
+_BETA: Final = re.compile(r"[A-Za-z0-9._, -]{1,500}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What was counted against limits, for the corrections at the request's end. `verdict` None: no limit applies."""
+
+    verdict: Verdict | None
+    tokens: int
+
+    def settle(self, limiter: Limiter, *, used_tokens: int) -> None:
+        """The request is over and used so many tokens. Once, on every path."""
+        if self.verdict is not None:
+            limiter.settle(self.verdict, tokens=used_tokens - self.tokens)
+
+
+NOTHING_CLAIMED: Final = Claimed(None, 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Admission:
+    """A request that may go to a provider."""
+
+    principal: Principal
+    envelope: RequestEnvelope
+    route: Route
+    record: OpenRecord
+    claimed: Claimed
+    anthropic_version: str
+    anthropic_beta: str | None
+    cache_ttl_s: int | None
+
+
+def credential(headers: dict[bytes, bytes]) -> str | None:
+    """The API key of `Authorization: Bearer` or `x-api-key`, whichever is there; the first where both are."""
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        scheme, _, value = authorization.partition(b" ")
+        if scheme.lower() == b"bearer" and value.strip():
+            return value.strip().decode("latin-1")
+    key = headers.get(b"x-api-key")
+    return key.strip().decode("latin-1") if key else None
+
+
+async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receive: Receive) -> Admission:
+    """Authenticate, read, limit, route, open a usage record. Raises `AliError` for whatever is refused.
+
+    One database round trip for a key that is not remembered, one where PostgreSQL counts the limits; otherwise none.
+    """
+    principal = await _recognised(gateway, operation, arrival)
+    project_id = principal.require_project()
+    version, beta = _anthropic_headers(operation, arrival.headers)
+    cache_ttl_s = _cache_ttl(arrival.headers)
+    body = await _read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
+    envelope = read_envelope(operation, body)
+    principal.require_model(envelope.model)
+    record = OpenRecord(
+        record_id=arrival.request_id,
+        organization_id=principal.organization_id,
+        project_id=project_id,
+        api_key_id=principal.key_id,
+        user_id=principal.user_id,
+        operation=operation.name,
+        model=envelope.model,
+        streamed=envelope.stream,
+        started_s=arrival.started_s,
+    )
+    claimed = await _within_limits(gateway, operation, envelope, record)
+    try:
+        route = gateway.router.resolve(envelope.model, operation)
+        gateway.ledger.admit(record)
+    except BaseException:
+        claimed.settle(gateway.limiter, used_tokens=0)
+        raise
+    return Admission(
+        principal=principal,
+        envelope=envelope,
+        route=route,
+        record=record,
+        claimed=claimed,
+        anthropic_version=version,
+        anthropic_beta=beta,
+        cache_ttl_s=cache_ttl_s if cache_ttl_s is not None else route.cache_ttl_s,
+    )
+
+
+async def _recognised(gateway: Gateway, operation: Operation, arrival: Arrival) -> Principal:
+    secret = credential(arrival.headers)
+    named = arrival.headers.get(b"openai-project")
+    project = project_named(named.decode("latin-1")) if named is not None else None
+    principal = gateway.authenticator.remembered(secret, project) if secret else None
+    if principal is None:
+        principal = await gateway.authenticator.authenticate(secret, project=project)
+    principal.require(operation.permission)
+    if principal.allowed_networks is not None:
+        principal.require_network(arrival.address)
+    return principal
+
+
+async def _within_limits(
+    gateway: Gateway, operation: Operation, envelope: RequestEnvelope, record: OpenRecord
+) -> Claimed:
+    """Count the request against every limit that applies. Raises `RateLimited`."""
+    rules = gateway.rules.rules_for(
+        organization_id=record.organization_id,
+        project_id=record.project_id,
+        key_id=record.api_key_id,
+        user_id=record.user_id,
+        model=envelope.model,
+    )
+    if not rules:
+        return NOTHING_CLAIMED
+    tokens = estimated_usage(envelope, output_chars=0).input_tokens
+    claims = counting(rules, tokens=tokens, stream=envelope.stream)
+    lease = record.id.bytes
+    limiter = gateway.limiter
+    verdict = limiter.check_now(claims, lease=lease) or await limiter.check(claims, lease=lease)
+    if not verdict.allowed:
+        raise RateLimited(
+            explain(verdict),
+            retry_after_s=verdict.retry_after_s,
+            headers=tuple((name.decode(), value.decode()) for name, value in limit_headers(verdict, operation.dialect)),
+        )
+    return Claimed(verdict, tokens)
+
+
+def _anthropic_headers(operation: Operation, headers: dict[bytes, bytes]) -> tuple[str, str | None]:
+    """`anthropic-version` (a missing one is the oldest) and `anthropic-beta`, checked before they go to a provider."""
+    if operation.dialect is not Dialect.ANTHROPIC:
+        return ANTHROPIC_VERSIONS[0], None
+    version = headers.get(b"anthropic-version", ANTHROPIC_VERSIONS[0].encode()).decode("latin-1")
+    if version not in ANTHROPIC_VERSIONS:
+        raise InvalidRequest(
+            f"anthropic-version must be one of: {', '.join(ANTHROPIC_VERSIONS)}.", param="anthropic-version"
+        )
+    beta = headers.get(b"anthropic-beta")
+    if beta is None:
+        return version, None
+    text = beta.decode("latin-1")
+    if not _BETA.fullmatch(text):
+        raise InvalidRequest("anthropic-beta must be a comma-separated list of names.", param="anthropic-beta")
+    return version, text
+
+
+def _cache_ttl(headers: dict[bytes, bytes]) -> int | None:
+    """Seconds for which the caller lets this answer be repeated; 0 forbids it for an alias that would."""
+    value = headers.get(b"x-ali-cache-ttl")
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 6 or int(value) > LONGEST_TTL_S:
+        raise InvalidRequest(
+            f"x-ali-cache-ttl must be a whole number of seconds from 0 to {LONGEST_TTL_S}.", param="x-ali-cache-ttl"
+        )
+    return int(value)
+
+
+async def _read_body(receive: Receive, headers: dict[bytes, bytes], *, limit_bytes: int) -> bytes:
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(limit_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The body is larger than the {limit_bytes} bytes that this service takes. "
+        "Send less, or ask the operator to raise ALI_MAX_BODY_BYTES."
+    )
