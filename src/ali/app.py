@@ -28,6 +28,7 @@ from ali.features.keys.http import requires
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger, RateLimiter
 from ali.kernel.db import Pool, make_pool
+from ali.kernel.edge import Doorway, EdgeRules
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.ids import uuid7
 from ali.kernel.log import configure_logging
@@ -49,18 +50,21 @@ def create_app(settings: Settings, *, hmac_secret: bytes) -> "Edge":
 
     Nothing is connected until the ASGI lifespan starts.
     """
-    api = _fastapi(settings, hmac_secret)
-    return Edge(api)
+    return Edge(_fastapi(settings, hmac_secret), rules=_edge_rules(settings))
 
 
 class Edge:
-    """The outermost callable: hot operations go to their plain ASGI route, everything else to FastAPI."""
+    """The outermost callable. Behind the doorway, hot operations go to their plain ASGI route, all else to FastAPI."""
 
-    def __init__(self, api: FastAPI) -> None:
+    def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
         self.api = api
+        self._doorway = Doorway(self._serve, rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        await self._doorway(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None:
             await self.api(scope, receive, send)
@@ -73,6 +77,19 @@ class Edge:
             await refuse(error, operation=operation, arrival=arrive(scope), send=send)
 
 
+def _edge_rules(settings: Settings) -> EdgeRules:
+    return EdgeRules(
+        hot_paths=_HOT.keys(),
+        max_body_bytes=settings.max_body_bytes,
+        max_json_bytes=settings.max_json_bytes,
+        cors_origins=settings.cors_origins,
+        cors_credentials=settings.cors_credentials,
+        trusted_hosts=settings.trusted_hosts,
+        trusted_proxies=settings.trusted_proxies,
+        forwarded_header=settings.forwarded_header,
+    )
+
+
 def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
     make_repeats = _repeats_kind(settings)
 
@@ -82,7 +99,14 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
             await _start(api, settings, stack, hmac_secret=hmac_secret, make_repeats=make_repeats)
             yield
 
-    api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="Ali API",
+        version=ali.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
+    )
     api.include_router(chat_http.router)
     answer_errors(api)
     _add_operator_routes(api)
