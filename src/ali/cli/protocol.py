@@ -28,6 +28,10 @@ PATIENCE_S: Final = 30.0
 """How often a connection is looked at: one that still waits for the same request, and got less than `LEAST_BYTES` of it
 since the last look, is given up."""
 LEAST_BYTES: Final = 1024
+LINGER_S: Final = 1.0
+"""After a refusal, what still comes is thrown away for so long: closing at once would reset the connection, and the
+caller would never see why (RFC 9112, 9.6).
+"""
 
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(?::[0-9]{0,5})?")
 _WATCHED: Final = frozenset({b"host", b"transfer-encoding", b"expect"})
@@ -44,6 +48,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own arguments
         super().__init__(*args, **kwargs)
+        self.ws_protocol_class = None
         self._refusal: AliError | None = None
         self._in_head = True
         self._idle = True
@@ -54,6 +59,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._hosts: list[bytes] = []
         self._codings: list[bytes] = []
         self._upgrades = False
+        self._over = False
         self._watch: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
@@ -75,8 +81,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse; refuse what is malformed, and bytes that lead to nothing."""
         if self.transport.is_closing():
             return
-        if self._upgrades:
-            return  # what follows a request to upgrade is in no protocol that was agreed on
+        if self._upgrades or self._over:
+            return  # what follows a refusal, or a request to upgrade, is in no protocol that was agreed on
         self._unset_keepalive_if_required()
         self._unused_bytes += len(data)
         self._received_bytes += len(data)
@@ -186,7 +192,17 @@ class HttpProtocol(HttpToolsProtocol):
         if running:  # the application learns that nobody waits any more, and cannot answer a second time
             cycle.disconnected = True
             cycle.message_event.set()
-        self.transport.close()
+        self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        if self._watch is not None:
+            self._watch.cancel()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._watch = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
     def _look_again(self) -> None:
         self._seen = (self._message, self._received_bytes)
