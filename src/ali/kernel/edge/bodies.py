@@ -50,9 +50,9 @@ def check_depth(body: bytes) -> None:
     raise JsonTooDeep(f"The JSON body is nested more than {MOST_DEPTH} levels deep, or its brackets do not match.")
 
 
-async def read_json(receive: Receive, *, limit_bytes: int, declared: bytes) -> Receive:
+async def read_json(receive: Receive, *, limit_bytes: int, declared: int | None) -> Receive:
     """Read a whole JSON body and give it back as a `receive`. Raises `PayloadTooLarge` and `JsonTooDeep`."""
-    if declared.isdigit() and int(declared) > limit_bytes:
+    if declared is not None and declared > limit_bytes:
         raise too_large(limit_bytes)
     parts: list[bytes] = []
     size = 0
@@ -93,25 +93,25 @@ class CappedBody:
         self._left_bytes = limit_bytes
         self._limit_bytes = limit_bytes
         self._refuse = refuse
-        self._refused = False
+        self.refused = False
         self._started = False
 
     async def receive(self) -> Message:
         """ASGI."""
-        if self._refused:
+        if self.refused:
             return {"type": "http.disconnect"}
         message = await self._receive()
         self._left_bytes -= len(message.get("body", b""))
         if self._left_bytes >= 0:
             return message
-        self._refused = True
+        self.refused = True
         if not self._started:
             await self._refuse(too_large(self._limit_bytes))
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         """ASGI."""
-        if self._refused and not self._started:
+        if self.refused and not self._started:
             return
         self._started = True
         await self._send(message)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 
 from ali.kernel.edge.bodies import (
     CappedBody,
@@ -32,6 +33,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _WANTED: Final = frozenset(
     {b"host", b"origin", b"content-type", b"content-length", b"content-encoding", b"anthropic-version"}
 )
+_MOST_DIGITS: Final = 20
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -109,7 +111,11 @@ class Doorway:
             if content_type != b"application/json" and content_type is not None and scope["method"] in _WITH_BODY:
                 check_media_type(content_type, hot=hot)
             if not hot and scope["method"] in _WITH_BODY:
-                receive, send = await self._capped(scope, receive, send, found)
+                if b"content-type" in found and not is_json(found[b"content-type"]):
+                    await self._take_upload(scope, receive, send, found)
+                    return
+                limit_bytes = min(self._rules.max_body_bytes, self._rules.max_json_bytes)
+                receive = await read_json(receive, limit_bytes=limit_bytes, declared=_declared(found))
         except AliError as error:
             await self._refuse(scope, send, error)
             return
@@ -125,18 +131,16 @@ class Doorway:
         if host not in self._hosts and not host.endswith(self._domains or "\0"):
             raise HostNotServed("This host is not served here. Use the address that the operator has given.")
 
-    async def _capped(
-        self, scope: Scope, receive: Receive, send: Send, found: dict[bytes, bytes]
-    ) -> tuple[Receive, Send]:
+    async def _take_upload(self, scope: Scope, receive: Receive, send: Send, found: dict[bytes, bytes]) -> None:
         limit_bytes = self._rules.max_body_bytes
-        declared = found.get(b"content-length", b"")
-        if b"content-type" not in found or is_json(found[b"content-type"]):
-            limit_bytes = min(limit_bytes, self._rules.max_json_bytes)
-            return await read_json(receive, limit_bytes=limit_bytes, declared=declared), send
-        if declared.isdigit() and int(declared) > limit_bytes:
+        if (_declared(found) or 0) > limit_bytes:
             raise too_large(limit_bytes)
         body = CappedBody(receive, send, limit_bytes=limit_bytes, refuse=partial(self._refuse, scope, send))
-        return body.receive, body.send
+        try:
+            await self._app(scope, body.receive, body.send)
+        except ClientDisconnect:
+            if not body.refused:
+                raise
 
     async def _refuse(self, scope: Scope, send: Send, error: AliError) -> None:
         log.info("request.refused", status=error.http_status, error=error.error_code)
@@ -146,6 +150,12 @@ class Doorway:
         status, headers, body = refusal(error, anthropic=anthropic)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _declared(found: dict[bytes, bytes]) -> int | None:
+    """The body's length as declared; the protocol has refused every other spelling than digits."""
+    value = found.get(b"content-length", b"")
+    return int(value) if value.isdigit() and len(value) <= _MOST_DIGITS else None
 
 
 def _apply(proxies: Proxies, scope: Scope) -> None:
