@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import SecretStr
 
+from ali.cli.doctor_edge import edge
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
 from ali.ops import bootstrap, database
@@ -51,6 +52,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "database": lambda: _database(settings),
         "key of API keys": lambda: _hmac_secret(settings),
         "providers": lambda: _providers(settings),
+        "edge": lambda: edge(settings),
     }
     if online:
         listed["providers, online"] = lambda: _providers_online(settings)
