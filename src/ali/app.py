@@ -34,6 +34,7 @@ from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleB
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.shared import SharedStore
 from ali.kernel.db import Pool, make_engine, make_pool
+from ali.kernel.edge import Doorway, EdgeRules
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.ids import uuid7
@@ -56,18 +57,21 @@ def create_app(settings: Settings, *, hmac_secret: bytes) -> "Edge":
 
     Nothing is connected until the ASGI lifespan starts.
     """
-    api = _fastapi(settings, hmac_secret)
-    return Edge(api)
+    return Edge(_fastapi(settings, hmac_secret), rules=_edge_rules(settings))
 
 
 class Edge:
-    """The outermost callable: hot operations go to their plain ASGI route, everything else to FastAPI."""
+    """The outermost callable. Behind the doorway, hot operations go to their plain ASGI route, all else to FastAPI."""
 
-    def __init__(self, api: FastAPI) -> None:
+    def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
         self.api = api
+        self._doorway = Doorway(self._serve, rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        await self._doorway(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None:
             await self.api(scope, receive, send)
@@ -78,6 +82,19 @@ class Edge:
                 f"{operation.path} takes POST, not {scope['method'][:10]}.", headers=(("allow", "POST"),)
             )
             await refuse(error, operation=operation, arrival=arrive(scope), send=send)
+
+
+def _edge_rules(settings: Settings) -> EdgeRules:
+    return EdgeRules(
+        hot_paths=_HOT.keys(),
+        max_body_bytes=settings.max_body_bytes,
+        max_json_bytes=settings.max_json_bytes,
+        cors_origins=settings.cors_origins,
+        cors_credentials=settings.cors_credentials,
+        trusted_hosts=settings.trusted_hosts,
+        trusted_proxies=settings.trusted_proxies,
+        forwarded_header=settings.forwarded_header,
+    )
 
 
 def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
@@ -92,7 +109,14 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
             )
             yield
 
-    api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="Ali API",
+        version=ali.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
+    )
     api.include_router(chat_http.router)
     api.include_router(approvals_http.router)
     answer_errors(api)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from pydantic import SecretStr
 
+from ali.cli.doctor_edge import edge
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
 from ali.ops import bootstrap, database
@@ -53,6 +54,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "key of API keys": lambda: _hmac_secret(settings),
         "rate limits": lambda: _rate_limits(settings),
         "providers": lambda: _providers(settings),
+        "edge": lambda: edge(settings),
     }
     if online:
         listed["providers, online"] = lambda: _providers_online(settings)

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from ali.cli import importing
+from ali.cli.protocol import HttpProtocol
 from ali.cli.supervisor import READY, STOP_SIGNALS, StartFailed, ignore_stop_signals
 from ali.kernel.log import configure_logging
 from ali.kernel.settings import Settings
@@ -46,7 +47,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=HttpProtocol,
                 ws="none",
                 lifespan="on",
                 interface="asgi3",

@@ -4,7 +4,9 @@ Values come from the environment: the prefix `ALI_`, and the customary names whe
 reference, `file:///run/secrets/NAME`, read once at start.
 """
 
+import re
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlsplit
@@ -14,6 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SERVICE_ROLE: Final = "ali_service"
 """The database role that carries the service's rights: no owner of anything, bound by row-level security."""
+from ali.kernel.outbound import read_allowed
+
+_ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+_SERVED_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]")
 
 
 def _default_home() -> Path:
@@ -181,6 +187,55 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, JSON elsewhere."
     )
+
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose pages may call from a browser, as a JSON list; `*` alone: any."
+    )
+    cors_credentials: bool = Field(default=False, description="Pages of these origins may send cookies.")
+    trusted_hosts: tuple[str, ...] = Field(
+        default=(), description="Host names served, as a JSON list; `*.example.com`: all under it; unset: any."
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Networks of the proxies in front, as a JSON list; they tell the client's address."
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for", description="The one header in which trusted proxies tell the client's address."
+    )
+    max_json_bytes: int = Field(
+        default=1024 * 1024, ge=1024, description="Largest JSON body, except for the models' operations."
+    )
+    outbound_allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="`host:port` that may be called though private or plain http, as a JSON list.",
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [origin for origin in value if not (origin == "*" or _ORIGIN.fullmatch(origin))]:
+            raise ValueError(f"an origin looks like https://app.example.com, with no path, and not like {wrong[0]!r}")
+        if "*" in value and len(value) > 1:
+            raise ValueError("`*` stands alone")
+        return value
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [host for host in value if not _SERVED_HOST.fullmatch(host)]:
+            raise ValueError(f"a host is a lower-case name without port, or *.name, and not {wrong[0]!r}")
+        return value
+
+    @field_validator("outbound_allowed_hosts")
+    @classmethod
+    def _check_outbound(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        read_allowed(value)
+        return value
+
+    @model_validator(mode="after")
+    def _closed_to_any_origin_with_credentials(self) -> "Settings":
+        if self.cors_credentials and "*" in self.cors_origins:
+            raise ValueError("ALI_CORS_CREDENTIALS needs the origins named in ALI_CORS_ORIGINS, not `*`")
+        return self
 
     @field_validator(
         "database_url",
