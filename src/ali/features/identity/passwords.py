@@ -1,6 +1,6 @@
 """Passwords: which are taken, and how they are stored and checked without ever blocking the loop.
 
-argon2id with OWASP's parameters (19 MiB, two passes, one lane; about 25 ms), in a few threads with a bounded queue.
+argon2id with OWASP's parameters (19 MiB, two passes, one lane; about 40 ms), in a few threads with a bounded queue.
 Which passwords are taken follows NIST SP 800-63B: length and a list of common ones, no rules of composition.
 """
 
@@ -50,7 +50,7 @@ class HashingBusy(Unavailable):
 class Passwords:
     """Hashes and checks passwords: `at_once` in threads, `waiting` more in line, and no more than that.
 
-    Each running one holds 19 MiB. The first new password also loads the list of common ones (about 20 ms, 15 MB).
+    Each running one holds 19 MiB. The first new password also loads the list of common ones (about 50 ms, 18 MB).
     """
 
     def __init__(self, *, at_once: int = 2, waiting: int = 64) -> None:
@@ -145,7 +145,7 @@ def _unit(text: str) -> str:
 @cache
 def _common_passwords() -> frozenset[str]:
     """30,000 passwords of breaches, the most frequent first."""
-    # 20 ms and 15 MB that only new passwords need; the package ships no types.
+    # 50 ms and 18 MB that only new passwords need; the package ships no types.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # noqa: PLC0415
 
     return frozenset(FREQUENCY_LISTS["passwords"])

