@@ -142,7 +142,7 @@ def _header_parameters(
     assert isinstance(public, Ed25519PublicKey)
     raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": encoded(raw), "kid": header["kid"]}
-    for extra in (
+    extras: tuple[dict[str, Any], ...] = (
         {"jku": "http://127.0.0.1:9/jwks.json"},
         {"jku": "https://example.com/.well-known/jwks.json#/../x"},
         {"jwk": jwk},
@@ -155,7 +155,8 @@ def _header_parameters(
         {"b64": True},
         {"zip": "DEF"},
         {"enc": "A256GCM"},
-    ):
+    )
+    for extra in extras:
         yield f"{sorted(extra)} {next(iter(extra.values()))!r}", signed({**header, **extra}, claims, key=key)
         yield (
             f"{sorted(extra)} {next(iter(extra.values()))!r} by its own key",

@@ -51,10 +51,10 @@ class Inbox:
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         if good:
             self.users.append(USER)
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     def only(self) -> EmailMessage:
-        """The one message that came. (No property: aiosmtpd reads all attributes of its handler.)"""
+        """The one message that came. No property, since aiosmtpd reads all attributes of its handler."""
         (envelope,) = self.envelopes
         content = envelope.content
         assert isinstance(content, bytes)
@@ -140,8 +140,7 @@ async def test_a_letter_arrives_as_it_was_written(inbox: Inbox) -> None:
 async def test_credentials_and_letter_go_through_starttls(
     inbox: Inbox, certificate: Path, server_tls: ssl.SSLContext
 ) -> None:
-    options = {"tls_context": server_tls, "authenticator": inbox.authenticate, "auth_required": True}
-    async with serving(inbox, **options) as port:
+    async with serving(inbox, tls_context=server_tls, authenticator=inbox.authenticate, auth_required=True) as port:
         server = at(port, credentials="mailer:p%3Aa%2Fs%20s%40word@")
         await Mailer(server, sender=SENDER, tls=trusting(certificate)).send(
             LETTER, recipient="ana@example.com", now=NOW

@@ -89,7 +89,7 @@ async def test_no_more_are_hashed_at_once_than_allowed_and_a_full_queue_is_said_
     assert refusal.value.http_status == 503
     assert running == 1
     gate.set()
-    assert await asyncio.gather(first, second) == [1, 2]
+    assert list(await asyncio.gather(first, second)) == [1, 2]
     assert not await hashing.matches(GOOD, stored=None)
     hashing.close()
 
