@@ -212,7 +212,10 @@ class Settings(BaseSettings):
         default=None,
         description="Mail server, smtp://user:password@host:port (STARTTLS) or smtps:// (TLS); unset: no mail is sent.",
     )
-    mail_from: str | None = Field(default=None, description="Sender of the service's mail, as Name <user@example.com>.")
+    mail_from: str | None = Field(
+        default=None,
+        description="Sender of the service's mail: an address, or a name before an address in angle brackets.",
+    )
 
     @field_validator(
         "database_url",

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from ali.features.identity.jose import Header, TokenRefused
 from ali.features.identity.openid import Fetch, IssuerFailed, SignerCache, SignInRefused
 from ali.features.identity.openid.discovery import checked_metadata
+from ali.features.identity.openid.fetch import QUIET_AFTER_FAILURE
 from ali.features.identity.openid.signers import KEPT_FOR, REFETCHED_AFTER, signers_of
 from tests.unit.identity.issuer import (
     CLIENT,
@@ -171,3 +172,14 @@ async def test_a_token_that_names_no_key_is_taken_only_where_one_fits(issuer: Is
     issuer.keys.append(public_jwk("RS256", RSA, kid="second"))
     with pytest.raises(TokenRefused):
         await SignerCache(fetch).signer(nameless, **place, now=NOW)
+
+
+async def test_after_a_failure_those_who_wait_are_told_so_without_asking_again(issuer: Issuer, fetch: Fetch) -> None:
+    issuer.status["/.well-known/openid-configuration"] = 500
+    sign_in = SignIn(issuer, fetch)
+    outcomes = await asyncio.gather(*(sign_in.begun() for _ in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {IssuerFailed}
+    assert issuer.asked["/.well-known/openid-configuration"] == 1
+    issuer.status.clear()
+    attempt, answer = await sign_in.begun(NOW + QUIET_AFTER_FAILURE)
+    assert (await sign_in.party.finish(answer, attempt=attempt, now=NOW + QUIET_AFTER_FAILURE)).role == "member"

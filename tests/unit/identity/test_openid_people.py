@@ -1,12 +1,15 @@
 """Who is admitted, as what, and under which address; and how an operator says so."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from ali.features.identity.mail import mail_server
 from ali.features.identity.openid.person import NotAdmitted, groups_of, person_of, role_for
-from ali.kernel.settings import OpenIdProvider
+from ali.kernel.settings import OpenIdProvider, Settings
 from tests.unit.identity.issuer import provider_of
 
 
@@ -23,6 +26,8 @@ from tests.unit.identity.issuer import provider_of
         ("ana@evil.example@example.com", True, False),
         ("ana@sub.example.com", True, False),
         ("example.com", True, False),
+        ("ana@e\u017cample.com", True, False),
+        ("\u212aana@example.com", True, False),
         (None, True, False),
     ],
 )
@@ -91,3 +96,21 @@ def test_a_provider_that_is_set_wrongly_stops_the_start(change: dict[str, Any]) 
     assert "s3cret" not in repr(OpenIdProvider.model_validate(good))
     with pytest.raises(ValidationError):
         OpenIdProvider.model_validate({**good, **change})
+
+
+def test_providers_and_mail_are_set_as_operators_set_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret, mail = tmp_path / "secret", tmp_path / "smtp"
+    secret.write_text("s3cret\n", encoding="utf-8")
+    mail.write_text("smtps://user:pa55@mail.example\n", encoding="utf-8")
+    providers = (
+        f'[{{"name":"corp","issuer":"https://issuer.example","client_id":"x","client_secret":"file://{secret}"}}]'
+    )
+    monkeypatch.setenv("ALI_OPENID_PROVIDERS", providers)
+    monkeypatch.setenv("ALI_SMTP_URL", f"file://{mail}")
+    settings = Settings()
+    (provider,) = settings.openid_providers
+    assert provider.client_secret is not None
+    assert provider.client_secret.get_secret_value() == "s3cret"
+    assert settings.smtp_url is not None
+    assert mail_server(settings.smtp_url.get_secret_value()).host == "mail.example"
+    assert not {"s3cret", "pa55"} & set(re.findall(r"\w+", repr(settings)))

@@ -4,12 +4,17 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
 
 from ali.kernel.errors import AliError
 
 DEADLINE_S: Final = 10.0
 LARGEST_BYTES: Final = 512 * 1024
+QUIET_AFTER_FAILURE: Final = timedelta(seconds=5)
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+Document = TypeVar("Document")
 
 
 class IssuerFailed(AliError):
@@ -65,3 +70,31 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise IssuerFailed("The issuer's answer is no JSON object. Check the issuer in ALI_OPENID_PROVIDERS.")
     return value
+
+
+class Kept(Generic[Document]):
+    """What was fetched last. Those who want it at once wait for one request; after a failure nobody asks for a while,
+    so that a line of waiting sign-ins does not become a line of deadlines.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[Document]]) -> None:
+        self._read = read
+        self._document: Document | None = None
+        self._read_at = _NEVER
+        self._failed_at = _NEVER
+        self._reading = asyncio.Lock()
+
+    async def no_older_than(self, age: timedelta, *, now: datetime) -> Document:
+        """The document, fetched anew where it is `age` old. Raises what reading it raises."""
+        async with self._reading:
+            if self._document is not None and now - self._read_at < age:
+                return self._document
+            if now - self._failed_at < QUIET_AFTER_FAILURE:
+                raise IssuerFailed("The issuer's server has just failed to answer. Try again in a few seconds.")
+            try:
+                self._document = await self._read()
+            except AliError:
+                self._failed_at = now
+                raise
+            self._read_at = now
+            return self._document

@@ -63,9 +63,17 @@ def person_of(claims: Mapping[str, Any], *, provider: OpenIdProvider) -> Externa
 
 
 def verified_email(claims: Mapping[str, Any], *, provider: OpenIdProvider) -> str | None:
-    """The address, if the issuer says that it is verified or is trusted to have seen to it."""
+    """The address, if the issuer says that it is verified or is trusted to have seen to it.
+
+    ASCII alone: some letters of other scripts become ASCII in lower case, and one address another's.
+    """
     email, verified = claims.get("email"), claims.get("email_verified")
-    if not isinstance(email, str) or email.count("@") != 1 or len(email) > 320 or not email.isprintable():
+    if (
+        not isinstance(email, str)
+        or email.count("@") != 1
+        or len(email) > 320
+        or not (email.isascii() and email.isprintable())
+    ):
         return None
     if verified is True or (verified is None and provider.trusts_email):
         return email.lower()

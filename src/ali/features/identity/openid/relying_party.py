@@ -1,17 +1,16 @@
 """A sign-in from its first redirect to a known person: the two steps that a route calls."""
 
-import asyncio
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
 from ali.features.identity.jose import TokenRefused
 from ali.features.identity.openid.discovery import Metadata, checked_metadata, discovery_url
-from ali.features.identity.openid.fetch import Fetch, IssuerFailed, asked, fetched_object, json_object
+from ali.features.identity.openid.fetch import Fetch, IssuerFailed, Kept, asked, fetched_object, json_object
 from ali.features.identity.openid.id_token import verify_id_token
 from ali.features.identity.openid.person import ExternalPerson, SignInRefused, groups_of, person_of, verified_email
 from ali.features.identity.openid.request import (
@@ -38,13 +37,11 @@ class RelyingParty:
         self.provider = provider
         self._fetch = fetch
         self._signers = signers
-        self._metadata: Metadata | None = None
-        self._read_at = datetime.min.replace(tzinfo=UTC)
-        self._reading = asyncio.Lock()
+        self._metadata = Kept(self._read_metadata)
 
     async def begin(self, *, redirect_uri: str, now: datetime) -> tuple[Attempt, str]:
         """A new attempt, to be kept for this browser, and the URL to send it to. Raises `IssuerFailed`."""
-        metadata = await self._described(now=now)
+        metadata = await self._metadata.no_older_than(METADATA_KEPT_FOR, now=now)
         attempt = new_attempt(provider=self.provider, redirect_uri=redirect_uri, now=now)
         return attempt, authorization_url(attempt, provider=self.provider, metadata=metadata)
 
@@ -54,7 +51,7 @@ class RelyingParty:
         Raises `SignInRefused`, `NotAdmitted` or `IssuerFailed`. Costs one or two requests to the issuer, three where it
         keeps groups out of ID tokens.
         """
-        metadata = await self._described(now=now)
+        metadata = await self._metadata.no_older_than(METADATA_KEPT_FOR, now=now)
         code = self._code_of(answer, attempt=attempt, metadata=metadata, now=now)
         headers, form = token_request(code, attempt=attempt, provider=self.provider, metadata=metadata)
         id_token, access_token = await self._exchanged(metadata.token_endpoint, headers=headers, form=form)
@@ -77,14 +74,9 @@ class RelyingParty:
             await self._completed(claims, metadata=metadata, access_token=access_token), provider=self.provider
         )
 
-    async def _described(self, *, now: datetime) -> Metadata:
-        """The issuer's metadata, at most an hour old."""
-        async with self._reading:
-            if self._metadata is None or now - self._read_at >= METADATA_KEPT_FOR:
-                document = await fetched_object(self._fetch, discovery_url(self.provider.issuer))
-                self._metadata = checked_metadata(document, provider=self.provider)
-                self._read_at = now
-            return self._metadata
+    async def _read_metadata(self) -> Metadata:
+        document = await fetched_object(self._fetch, discovery_url(self.provider.issuer))
+        return checked_metadata(document, provider=self.provider)
 
     def _code_of(self, answer: Mapping[str, str], *, attempt: Attempt, metadata: Metadata, now: datetime) -> str:
         """The code in an answer to `attempt` (RFC 6749, section 4.1.2; RFC 9207). Raises `SignInRefused`."""

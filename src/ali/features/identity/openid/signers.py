@@ -5,9 +5,8 @@ Kept by issuer and audience together: a cache that knew less let one issuer's ke
 names cannot turn this service into a load on the issuer.
 """
 
-import asyncio
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -17,11 +16,10 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from ali.features.identity.jose import Header, TokenRefused, VerificationKey, algorithms_of
-from ali.features.identity.openid.fetch import Fetch, IssuerFailed, fetched_object
+from ali.features.identity.openid.fetch import Fetch, IssuerFailed, Kept, fetched_object
 
 KEPT_FOR: Final = timedelta(hours=1)
 REFETCHED_AFTER: Final = timedelta(seconds=30)
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _MOST_KEYS: Final = 100
 _SMALLEST_RSA_BITS: Final = 2048
 
@@ -35,36 +33,28 @@ class Signer:
     algorithms: frozenset[str]
 
 
-@dataclass(slots=True)
-class _Kept:
-    signers: tuple[Signer, ...] = ()
-    fetched_at: datetime = _NEVER
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 class SignerCache:
     """Signers of all issuers that a process deals with. One for the process."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str], Kept[tuple[Signer, ...]]] = {}
 
     async def signer(self, header: Header, *, issuer: str, audience: str, jwks_uri: str, now: datetime) -> Signer:
         """The key that a token with `header` must be signed by.
 
         Raises `TokenRefused` where the issuer publishes none, `IssuerFailed` where it cannot be asked.
         """
-        kept = self._kept.setdefault((issuer, audience), _Kept())
-        async with kept.lock:  # whoever comes while one fetches waits for that one's answer
-            age = now - kept.fetched_at
-            found = chosen(kept.signers, header) if age < KEPT_FOR else None
-            if found is None and age >= REFETCHED_AFTER:
-                kept.signers = signers_of(await fetched_object(self._fetch, jwks_uri))
-                kept.fetched_at = now
-                found = chosen(kept.signers, header)
-        if found is None:
-            raise TokenRefused("a key that the issuer does not publish")
-        return found
+        kept = self._kept.get((issuer, audience))
+        if kept is None:
+            kept = self._kept[issuer, audience] = Kept(lambda: self._read(jwks_uri))
+        for age in (KEPT_FOR, REFETCHED_AFTER):
+            if found := chosen(await kept.no_older_than(age, now=now), header):
+                return found
+        raise TokenRefused("a key that the issuer does not publish")
+
+    async def _read(self, jwks_uri: str) -> tuple[Signer, ...]:
+        return signers_of(await fetched_object(self._fetch, jwks_uri))
 
 
 def chosen(signers: tuple[Signer, ...], header: Header) -> Signer | None:
