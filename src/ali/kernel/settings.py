@@ -14,9 +14,10 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ali.kernel.outbound import read_allowed
+
 SERVICE_ROLE: Final = "ali_service"
 """The database role that carries the service's rights: no owner of anything, bound by row-level security."""
-from ali.kernel.outbound import read_allowed
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _SERVED_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]")
@@ -57,6 +58,54 @@ class CompatibleProvider(BaseModel):
     @classmethod
     def _check_url(cls, value: str) -> str:
         return checked_base_url(value)
+
+
+class OpenIdProvider(BaseModel):
+    """An issuer of OpenID Connect whose people may sign in: Google, Entra, Keycloak, or any other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    """In the sign-in page's address, and in what people choose from."""
+    issuer: str
+    """Exactly as the issuer writes it; `/.well-known/openid-configuration` is read below it."""
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretStr | None = None
+    """None: a public client, by PKCE alone."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    group_claim: str = "groups"
+    """The claim that lists a person's groups; `realm_access.roles` reaches into objects."""
+    group_roles: dict[str, str] = Field(default_factory=dict)
+    """Group to role; the first entry whose group the person is in decides."""
+    default_role: str | None = None
+    """The role of people in none of those groups; None: they may not sign in."""
+    allowed_email_domains: tuple[str, ...] = ()
+    """Set: only people with a verified address in one of these domains."""
+    trusts_email: bool = False
+    """Take an address as verified though the issuer does not say so. Entra never says; a tenant's own addresses are."""
+    allow_http: bool = False
+    """For an issuer on this machine or inside a private network."""
+
+    @field_validator("client_secret", mode="before")
+    @classmethod
+    def _read_reference(cls, value: object) -> object:
+        return _resolved(value) or None
+
+    @field_validator("scopes")
+    @classmethod
+    def _asks_for_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in value:
+            raise ValueError("the scopes must include openid")
+        return value
+
+    @model_validator(mode="after")
+    def _check_issuer(self) -> "OpenIdProvider":
+        parts = urlsplit(self.issuer)
+        if parts.scheme not in ({"https", "http"} if self.allow_http else {"https"}) or not parts.hostname:
+            raise ValueError("an issuer looks like https://host/path; http needs allow_http")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("an issuer has no credentials, query or fragment")
+        return self
 
 
 class Alias(BaseModel):
@@ -237,6 +286,18 @@ class Settings(BaseSettings):
             raise ValueError("ALI_CORS_CREDENTIALS needs the origins named in ALI_CORS_ORIGINS, not `*`")
         return self
 
+    openid_providers: tuple[OpenIdProvider, ...] = Field(
+        default=(), description="Issuers of OpenID Connect whose people may sign in, as a JSON list."
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Mail server, smtp://user:password@host:port (STARTTLS) or smtps:// (TLS); unset: no mail is sent.",
+    )
+    mail_from: str | None = Field(
+        default=None,
+        description="Sender of the service's mail: an address, or a name before an address in angle brackets.",
+    )
+
     @field_validator(
         "database_url",
         "database_owner_url",
@@ -244,6 +305,7 @@ class Settings(BaseSettings):
         "api_key_hmac_secret",
         "openai_api_key",
         "anthropic_api_key",
+        "smtp_url",
         mode="before",
     )
     @classmethod
