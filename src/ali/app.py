@@ -24,6 +24,7 @@ from ali.features.chat.repeats import InProcessRepeats, RepeatCache
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
+from ali.features.idempotency import Claims, Keeping, Once, Sealer, describe_keys
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import requires
 from ali.features.keys.authenticate import Authenticator
@@ -61,9 +62,13 @@ class Edge:
 
     def __init__(self, api: FastAPI) -> None:
         self.api = api
+        self._once = Once(self._route, lambda: api.state.keeping)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        await self._once(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None:
             await self.api(scope, receive, send)
@@ -118,7 +123,16 @@ async def _start(
     keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
     epoch.beside(keys.mark_used)
     authenticator = Authenticator(keys)
-    ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
+    instance_id = uuid7()
+    ledger = Ledger(dsn, pool, instance_id=instance_id, metrics=metrics, prepares=settings.embedded)
+    claims = Claims(
+        pool,
+        Sealer(hmac_secret),
+        instance_id=instance_id,
+        ttl_s=settings.idempotency_ttl_s,
+        max_answer_bytes=settings.idempotency_max_answer_bytes,
+    )
+    epoch.beside(claims.keep_house)
     chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house())]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(ledger.drain, deadline_s=5)
@@ -137,6 +151,13 @@ async def _start(
     api.state.router = router
     api.state.pool = pool
     api.state.metrics = metrics
+    api.state.keeping = Keeping(
+        authenticator=authenticator,
+        claims=claims,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        wait_s=settings.idempotency_wait_s,
+    )
     api.state.gateway = Gateway(
         authenticator=authenticator,
         router=router,
@@ -255,6 +276,7 @@ def _describe(api: FastAPI) -> None:
         if api.openapi_schema is None:
             schema = get_openapi(title=api.title, version=api.version, routes=api.routes)
             schema["paths"] |= hot_paths()
+            describe_keys(schema["paths"])
             schema.setdefault("components", {}).setdefault("schemas", {}).update(error_schemas())
             api.openapi_schema = schema
         return api.openapi_schema
