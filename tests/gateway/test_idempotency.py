@@ -352,6 +352,13 @@ async def test_while_the_database_is_away_nothing_is_executed_and_the_key_is_fre
         assert (await post(service)).replayed
 
 
+async def test_a_credential_that_cannot_be_checked_is_refused_here_and_not_let_past(service: Service) -> None:
+    await service.app.api.state.pool.close()
+    refused = await post(service)
+    assert (refused.status, refused.code) == (503, "service_unavailable")
+    assert service.gateway.metrics.idempotent.labels("service_unavailable")._value.get() == 1
+
+
 async def test_an_answer_that_could_not_be_stored_is_delivered_and_never_executed_twice(
     serve: Serve, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,7 @@ class Metrics:
         )
         self.idempotent = Counter(
             "ali_idempotent_requests_total",
-            "Requests with an Idempotency-Key, by result (executed, replayed, or the refusal's code).",
+            "Requests with an Idempotency-Key, by result (executed, replayed, client_gone, or a refusal's code).",
             ["result"],
             registry=self.registry,
         )

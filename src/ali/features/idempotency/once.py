@@ -26,7 +26,7 @@ from ali.features.idempotency.request import HEADER, asked_for, key_of, refuse_l
 from ali.features.identity import Principal
 from ali.features.identity.principal import PROJECT_HEADER, project_named
 from ali.kernel.envelopes import envelope_of, error_body, error_headers
-from ali.kernel.errors import AliError
+from ali.kernel.errors import AliError, Unavailable
 from ali.kernel.ids import new_id
 
 log = structlog.get_logger("ali.requests")
@@ -50,13 +50,13 @@ class Once:
 
     async def _keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
         keeping = self._keeping()
-        principal = await _principal(keeping, scope)
-        if principal is None:
-            await self._app(scope, receive, send)
-            return
         name = new_id("req")
         patience = Patience(receive, wait_s=keeping.wait_s)
         try:
+            principal = await _principal(keeping, scope)
+            if principal is None:
+                await self._app(scope, receive, send)
+                return
             key = key_of(scope["headers"])
             body = await _whole_body(scope, receive, limit_bytes=keeping.max_body_bytes)
             claim = keeping.claims.claim_for(
@@ -77,7 +77,7 @@ class Once:
 
 
 async def _principal(keeping: Keeping, scope: Scope) -> Principal | None:
-    """Who asks; None where the application is to refuse them, in its own words."""
+    """Who asks; None where the application is to refuse them, in its own words. Raises `Unavailable`."""
     headers = dict(scope["headers"])
     secret = credential(headers)
     if secret is None:
@@ -88,6 +88,8 @@ async def _principal(keeping: Keeping, scope: Scope) -> Principal | None:
         if principal is None:
             principal = await keeping.authenticator.authenticate(secret, project=project)
         principal.require_network(client[0] if (client := scope.get("client")) else None)
+    except Unavailable:
+        raise  # a moment later the application might know them, and would execute without a claim
     except AliError:
         return None
     return principal

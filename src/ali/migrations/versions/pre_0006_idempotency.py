@@ -142,6 +142,5 @@ SIGNATURES = (
 
 
 def downgrade() -> None:
-    for signature in SIGNATURES:
-        op.execute(f"drop function ali.{signature}")
+    op.execute("drop function ali.claim_request, ali.settle_request, ali.release_request, ali.forget_requests")
     op.drop_table("idempotent_request", schema=SCHEMA)
