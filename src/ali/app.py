@@ -24,6 +24,7 @@ from ali.features.chat.repeats import InProcessRepeats, RepeatCache
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
+from ali.features.idempotency import Claims, Keeping, Once, Sealer, describe_keys
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http import approvals as approvals_http
 from ali.features.identity.http.access import requires
@@ -65,13 +66,13 @@ class Edge:
 
     def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
         self.api = api
-        self._doorway = Doorway(self._serve, rules)
+        self._doorway = Doorway(Once(self._route, lambda: api.state.keeping), rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         await self._doorway(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None:
             await self.api(scope, receive, send)
@@ -153,10 +154,19 @@ async def _start(
     authenticator = Authenticator(keys)
     rules = RuleBook(requests_per_key=settings.requests_per_minute)
     epoch.reload_on_change(lambda: rules.reload(pool))
-    ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
+    instance_id = uuid7()
+    ledger = Ledger(dsn, pool, instance_id=instance_id, metrics=metrics, prepares=settings.embedded)
     limiter = make_limiter(pool, metrics)
     await limiter.open()
     stack.push_async_callback(limiter.close)
+    claims = Claims(
+        pool,
+        Sealer(hmac_secret),
+        instance_id=instance_id,
+        ttl_s=settings.idempotency_ttl_s,
+        max_answer_bytes=settings.idempotency_max_answer_bytes,
+    )
+    epoch.beside(claims.keep_house)
     chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house(), limiter.run())]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(limiter.drain)
@@ -175,6 +185,13 @@ async def _start(
     api.state.router = router
     api.state.pool = pool
     api.state.metrics = metrics
+    api.state.keeping = Keeping(
+        authenticator=authenticator,
+        claims=claims,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        wait_s=settings.idempotency_wait_s,
+    )
     api.state.gateway = Gateway(
         authenticator=authenticator,
         router=router,
@@ -316,6 +333,7 @@ def _describe(api: FastAPI) -> None:
         if api.openapi_schema is None:
             schema = get_openapi(title=api.title, version=api.version, routes=api.routes)
             schema["paths"] |= hot_paths()
+            describe_keys(schema["paths"])
             schema.setdefault("components", {}).setdefault("schemas", {}).update(error_schemas())
             api.openapi_schema = schema
         return api.openapi_schema

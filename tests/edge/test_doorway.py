@@ -130,6 +130,11 @@ async def test_a_body_of_another_kind_is_refused(path: str, headers: list[tuple[
     assert (await post(path, [b"{}"], *headers))[0] == status
 
 
+async def test_the_kind_of_a_body_that_is_not_there_does_not_matter() -> None:
+    assert (await post("/json", [b""], UPLOAD, length(0)))[0] != 415
+    assert (await post("/json", [b"1"], (b"content-type", b"application/xml"), length(1)))[0] == 415
+
+
 async def test_a_body_is_refused_in_the_callers_dialect() -> None:
     wrong = (b"content-type", b"text/plain")
     for path, headers in (("/v1/messages/none", []), ("/json", [(b"anthropic-version", b"2023-06-01")])):

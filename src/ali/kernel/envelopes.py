@@ -37,6 +37,11 @@ def anthropic_type(status: int) -> str:
     return _ANTHROPIC_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
 
 
+def envelope_of(path: str, *, anthropic_version: bool) -> Envelope:
+    """In which dialect a caller of `path` expects errors: Anthropic's SDK says its version with every request."""
+    return "anthropic" if anthropic_version or path.startswith("/v1/messages") else "openai"
+
+
 def error_body(error: AliError, *, envelope: Envelope, request_id: str) -> bytes:
     """The JSON body of an error response."""
     if envelope == "anthropic":
@@ -68,6 +73,11 @@ def error_event(error: AliError, *, envelope: Envelope, request_id: str) -> byte
     if envelope == "anthropic":
         return b"event: error\ndata: " + body + b"\n\n"
     return b"data: " + body + b"\n\ndata: [DONE]\n\n"
+
+
+def is_error_event(event: bytes) -> bool:
+    """Whether a stream's last piece is what `error_event` makes."""
+    return event.startswith((b'data: {"error":', b"event: error\n"))
 
 
 def error_headers(error: AliError) -> list[tuple[bytes, bytes]]:

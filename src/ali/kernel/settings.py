@@ -298,6 +298,16 @@ class Settings(BaseSettings):
         description="Sender of the service's mail: an address, or a name before an address in angle brackets.",
     )
 
+    idempotency_ttl_s: float = Field(
+        default=86_400, ge=1, description="How long an Idempotency-Key and its answer are remembered."
+    )
+    idempotency_wait_s: float = Field(
+        default=60.0, ge=0, description="How long a repeated request waits for the first one to end."
+    )
+    idempotency_max_answer_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=0, description="Largest answer kept for an Idempotency-Key."
+    )
+
     @field_validator(
         "database_url",
         "database_owner_url",

@@ -84,6 +84,12 @@ class Metrics:
         self.ledger_failures = Counter(
             "ali_ledger_failures_total", "Attempts to commit usage records that failed.", registry=self.registry
         )
+        self.idempotent = Counter(
+            "ali_idempotent_requests_total",
+            "Requests with an Idempotency-Key, by result (executed, replayed, client_gone, or a refusal's code).",
+            ["result"],
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -1,12 +1,10 @@
 """Errors of ordinary routes, answered in the caller's dialect whatever raised them."""
 
-from typing import Literal
-
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from ali.kernel.envelopes import error_body, error_headers
+from ali.kernel.envelopes import envelope_of, error_body, error_headers
 from ali.kernel.errors import AliError, InvalidRequest, MethodNotAllowed, NotFound
 from ali.kernel.ids import new_id
 
@@ -19,15 +17,10 @@ def answer_errors(api: FastAPI) -> None:
     api.add_exception_handler(Exception, _on_bug)
 
 
-def _envelope_of(request: Request) -> Literal["openai", "anthropic"]:
-    """Anthropic's SDK says its version with every request."""
-    anthropic = "anthropic-version" in request.headers or request.url.path.startswith("/v1/messages")
-    return "anthropic" if anthropic else "openai"
-
-
 def _error_response(request: Request, error: AliError) -> Response:
     name = new_id("req")
-    body = error_body(error, envelope=_envelope_of(request), request_id=name)
+    envelope = envelope_of(request.url.path, anthropic_version="anthropic-version" in request.headers)
+    body = error_body(error, envelope=envelope, request_id=name)
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in error_headers(error)}
     return Response(
         body,

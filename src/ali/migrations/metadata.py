@@ -3,12 +3,13 @@
 from sqlalchemy import MetaData
 
 from ali.features.audit import models as audit
+from ali.features.idempotency import models as idempotency
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
 from ali.features.metering import models as metering
 from ali.kernel.db import Base
 
-MODULES = (audit, identity, keys, metering)
+MODULES = (audit, idempotency, identity, keys, metering)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 

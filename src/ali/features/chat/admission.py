@@ -6,7 +6,7 @@ from typing import Final
 
 from ali.features.chat.attempt import estimated_usage
 from ali.features.chat.envelope import RequestEnvelope, read_envelope
-from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive
+from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive, credential
 from ali.features.chat.limit_headers import limit_headers
 from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S
@@ -49,17 +49,6 @@ class Admission:
     anthropic_version: str
     anthropic_beta: str | None
     cache_ttl_s: int | None
-
-
-def credential(headers: dict[bytes, bytes]) -> str | None:
-    """The API key of `Authorization: Bearer` or `x-api-key`, whichever is there; the first where both are."""
-    authorization = headers.get(b"authorization")
-    if authorization is not None:
-        scheme, _, value = authorization.partition(b" ")
-        if scheme.lower() == b"bearer" and value.strip():
-            return value.strip().decode("latin-1")
-    key = headers.get(b"x-api-key")
-    return key.strip().decode("latin-1") if key else None
 
 
 async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receive: Receive) -> Admission:

@@ -77,3 +77,14 @@ def arrive(scope: Scope) -> Arrival:
         headers={name: value for name, value in raw if name in _WANTED},
         address=client[0] if (client := scope.get("client")) else None,
     )
+
+
+def credential(headers: dict[bytes, bytes]) -> str | None:
+    """The API key of `Authorization: Bearer` or `x-api-key`, whichever is there; the first where both are."""
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        scheme, _, value = authorization.partition(b" ")
+        if scheme.lower() == b"bearer" and value.strip():
+            return value.strip().decode("latin-1")
+    key = headers.get(b"x-api-key")
+    return key.strip().decode("latin-1") if key else None

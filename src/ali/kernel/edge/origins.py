@@ -19,9 +19,11 @@ EXPOSED: Final = (
     "request-id",
     "retry-after",
     "openai-processing-ms",
+    "idempotent-replayed",
     *(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")),
     *(f"anthropic-ratelimit-{of}-{what}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")),
     *(f"x-ali-{what}" for what in ("cache", "dropped-parameters", "error-code", "estimated", "model", "provider")),
+    "x-ali-original-request-id",
 )
 """Answer headers that SDKs read; without this a browser hides them."""
 _PREFLIGHT_KEPT_S: Final = 600

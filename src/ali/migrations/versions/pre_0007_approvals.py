@@ -8,7 +8,7 @@ from alembic import op
 from ali.migrations.tenancy import wall
 
 revision: str = "pre_0007_approvals"
-down_revision: str | None = "pre_0004_limits"
+down_revision: str | None = "pre_0006_idempotency"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
