@@ -25,10 +25,13 @@ from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
 from ali.features.identity import Permission, Principal
+from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.identity.http.access import requires
 from ali.features.keys.authenticate import Authenticator
+from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger, RateLimiter
+from ali.features.metering import http as metering_http
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import MethodNotAllowed
@@ -86,7 +89,8 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
             yield
 
     api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    api.include_router(chat_http.router)
+    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, metering_http.router):
+        api.include_router(router)
     answer_errors(api)
     _add_operator_routes(api)
     _describe(api)
@@ -134,6 +138,7 @@ async def _start(
     api.state.authenticator = authenticator
     api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     api.state.hmac_secret = hmac_secret
+    api.state.deliver_invitation = None
     api.state.router = router
     api.state.pool = pool
     api.state.metrics = metrics

@@ -67,6 +67,15 @@ class Principal:
             )
         return self.project_id
 
+    def require_organization(self) -> None:
+        """Raises `PermissionRefused` for a credential of one project: it reaches nothing of the whole organization."""
+        if self.bound:
+            raise PermissionRefused(
+                "This API key is of one project, and this is a matter of the whole organization. Use a key of the "
+                "organization (`ali keys issue --organization-wide`, or POST /v1/organization/admin_api_keys).",
+                code="organization_credential_required",
+            )
+
     def require_model(self, model: str) -> None:
         """Raises `PermissionRefused` for a model that this credential is not allowed."""
         if self.allowed_models is not None and model not in self.allowed_models:
