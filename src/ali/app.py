@@ -26,7 +26,7 @@ from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
-from ali.features.identity.http.access import requires
+from ali.features.identity.http.access import operations_of, requires
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.keys.recognise import KeyRing
@@ -254,11 +254,15 @@ async def _not_ready(pool: Pool) -> str | None:
 
 
 def _describe(api: FastAPI) -> None:
-    """Put the hot operations into the OpenAPI document, beside what FastAPI knows."""
+    """Put the hot operations and each operation's permission into the OpenAPI document, beside what FastAPI knows."""
 
     def document() -> dict[str, Any]:
         if api.openapi_schema is None:
             schema = get_openapi(title=api.title, version=api.version, routes=api.routes)
+            for method, path, asked in operations_of(api.routes):
+                described = schema["paths"].get(path, {}).get(method.lower())
+                if described is not None and asked:
+                    described["x-ali-permission"] = ", ".join(sorted(permission.value for permission in asked))
             schema["paths"] |= hot_paths()
             schema.setdefault("components", {}).setdefault("schemas", {}).update(error_schemas())
             api.openapi_schema = schema

@@ -5,6 +5,7 @@ so a plain HMAC needs no stretching), and a CRC-32 in six digits by which secret
 """
 
 import hmac
+import re
 import secrets
 import string
 import zlib
@@ -25,6 +26,12 @@ from ali.features.identity.naming import Kind, named
 from ali.features.identity.paging import Page, Place, page_of
 from ali.kernel.errors import Conflict, NotFound
 from ali.kernel.ids import uuid7
+
+EMAIL: Final = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*"
+)
+"""HTML's definition, which leaves out only what no mail server takes (quoted local parts, comments)."""
+LONGEST_EMAIL: Final = 254
 
 PREFIX: Final = "ali_inv_"
 VALID_FOR: Final = timedelta(days=7)

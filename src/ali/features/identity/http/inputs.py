@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from ali.features.identity.invitations import EMAIL, LONGEST_EMAIL
 from ali.features.identity.naming import Kind, read
 from ali.features.identity.paging import Place
 from ali.kernel.errors import InvalidRequest
@@ -14,13 +15,12 @@ from ali.kernel.errors import InvalidRequest
 LATEST = 253_402_300_799
 """The end of the year 9999, the last that both Python and PostgreSQL name."""
 
-_EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*$"
-"""HTML's definition, which leaves out only what no mail server takes (quoted local parts, comments)."""
-
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
-Email = Annotated[str, StringConstraints(max_length=254, pattern=_EMAIL), AfterValidator(str.lower)]
+Email = Annotated[
+    str, StringConstraints(max_length=LONGEST_EMAIL, pattern=f"^{EMAIL.pattern}$"), AfterValidator(str.lower)
+]
 Role = Annotated[str, StringConstraints(max_length=50)]
 Word = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^\x00-\x1f\x7f]*$")]
 UnixTime = Annotated[int, Field(ge=0, le=LATEST, strict=True)]
