@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import openai
+import psycopg
 import pytest
 
 from tests.administration.callers import TIMEOUT, add_key, audited, call, code_of
@@ -147,6 +149,45 @@ async def test_a_key_narrowed_in_permissions_gives_none_that_it_lost(
     maker = add_key(tenant, role="developer", project=tenant.project_id, permissions=["keys.write", "keys.read"])
     refused = await call(running, maker, "POST", keys, json={"name": "x", "role": "member"})
     assert code_of(refused) == (403, "role_beyond_yours")
+
+
+async def test_a_key_reaches_its_models_alone_and_lists_no_others(running: Service, tenant: Tenant) -> None:
+    narrow = add_key(tenant, role="member", project=tenant.project_id, models=["ali-extractive"])
+    assert (await infer(running, narrow))[0] == 200
+    assert code_of(await infer(running, narrow, "ali-default")) == (403, "model_not_allowed")
+    async with openai.AsyncOpenAI(base_url=running.openai_base_url, api_key=narrow, max_retries=0) as client:
+        assert [model.id async for model in client.models.list()] == ["ali-extractive"]
+        with pytest.raises(openai.NotFoundError):
+            await client.models.retrieve("ali-default")
+
+
+async def test_a_key_is_taken_from_its_networks_alone(running: Service, tenant: Tenant) -> None:
+    for networks, status in ((["127.0.0.0/8"], 200), (["10.0.0.0/8", "::/0"], 403), ([], 403)):
+        secret = add_key(tenant, role="developer", project=tenant.project_id, networks=networks)
+        assert (await infer(running, secret))[0] == status
+        assert (await call(running, secret, "GET", "/projects"))[0] == status
+
+
+async def test_the_last_use_of_a_key_is_kept_and_shown(running: Service, tenant: Tenant, keys: str) -> None:
+    owner = add_key(tenant)
+    assert (await infer(running, tenant.secret))[0] == 200
+    ring = running.app.api.state.authenticator._keys
+    ring._mark_at_s = 0.0
+    await ring.mark_used()
+    _, shown = await call(running, owner, "GET", f"{keys}/key_{tenant.key_id.hex}")
+    assert shown["last_used_at"] >= shown["created_at"]
+
+
+async def test_an_expired_key_opens_nothing_and_stays_expired(running: Service, tenant: Tenant, keys: str) -> None:
+    _, made = await call(running, tenant.secret, "POST", keys, json={"name": "x", "expires_in_seconds": 600})
+    with psycopg.connect(tenant.dsn) as owner:
+        owner.execute(
+            "update ali.api_key set expires_at = now() - interval '1 second' where id = %s",
+            (made["id"].removeprefix("key_"),),
+        )
+    assert (await infer(running, made["value"]))[0] == 401
+    refused = await call(running, tenant.secret, "POST", f"{keys}/{made['id']}", json={"expires_in_seconds": 600})
+    assert code_of(refused) == (409, "key_expired")
 
 
 async def test_an_archived_project_takes_no_keys_and_its_keys_stop(running: Service, tenant: Tenant, keys: str) -> None:

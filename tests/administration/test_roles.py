@@ -2,10 +2,16 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from ali.features.audit import Actor
+from ali.features.identity import ROLES, Permission, Principal, reach
+from ali.features.identity.roles import PROJECT_PERMISSIONS
+from ali.kernel.db import enter_tenant
+from ali.kernel.errors import PermissionRefused
 from tests.administration.callers import (
     MISSING,
     add_key,
@@ -215,3 +221,35 @@ async def test_a_key_of_somebody_carries_what_they_carry_now(running: Service, t
     fresh = add_key(tenant, role="owner", user=person.id, project=tenant.project_id)
     assert (await call(running, fresh, "GET", "/projects"))[0] == 401, "they have left the project"
     assert bound
+
+
+async def test_a_persons_session_carries_their_role_and_in_each_project_their_membership(
+    running: Service, tenant: Tenant
+) -> None:
+    """A principal as a session gives it: a person, and no key."""
+    other = add_project(tenant)
+    person = add_person(tenant, role="member", projects={tenant.project_id: "owner", other: "member"})
+    session_of = Principal(
+        organization_id=tenant.organization_id,
+        project_id=None,
+        role="member",
+        permissions=frozenset(Permission),
+        bound=False,
+        user_id=person.id,
+    )
+    actor = Actor(kind="user", id=person.id)
+    async with running.app.api.state.sessions() as session, session.begin():
+        await enter_tenant(session, organization_id=tenant.organization_id, project_id=None)
+
+        async def carried(project: UUID) -> frozenset[Permission]:
+            reached = await reach.in_project(
+                session, session_of, project_id=project, permission=Permission.INFERENCE, actor=actor
+            )
+            return reached.authority.permissions
+
+        assert await carried(tenant.project_id) == PROJECT_PERMISSIONS
+        assert await carried(other) == ROLES["member"]
+        with pytest.raises(PermissionRefused):
+            await reach.over_organization(session, session_of, permission=Permission.USERS_READ, actor=actor)
+        with pytest.raises(reach.ProjectNotFound):
+            await carried(MISSING)

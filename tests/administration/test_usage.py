@@ -13,8 +13,10 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from ali.features.metering.usage import WIDTHS_S, Span, Width
+from ali.kernel.db import QueryTooBroad, time_limited
 from ali.kernel.ids import uuid7
 from tests.administration.callers import MISSING, add_key, add_person, add_project, another_tenant, call, code_of, sdk
 from tests.fixtures.database import Tenant
@@ -248,3 +250,13 @@ async def test_openais_sdk_takes_usage_and_costs(running: Service, tenant: Tenan
         with pytest.raises(openai.BadRequestError) as refused:
             await usage.completions(start_time=START, group_by=["service_tier"])
         assert refused.value.param == "group_by"
+
+
+async def test_what_takes_too_long_to_read_is_refused_and_says_what_to_do(running: Service) -> None:
+    async def read_for_long() -> None:
+        async with running.app.api.state.sessions() as session, session.begin(), time_limited(session):
+            await session.execute(text("set local statement_timeout = '20ms'"))
+            await session.execute(text("select pg_sleep(5)"))
+
+    with pytest.raises(QueryTooBroad, match="shorter time"):
+        await read_for_long()

@@ -76,9 +76,13 @@ class Principal:
                 code="organization_credential_required",
             )
 
+    def may_ask_for(self, model: str) -> bool:
+        """Whether this credential is allowed `model`, by the name that a request gives it."""
+        return self.allowed_models is None or model in self.allowed_models
+
     def require_model(self, model: str) -> None:
         """Raises `PermissionRefused` for a model that this credential is not allowed."""
-        if self.allowed_models is not None and model not in self.allowed_models:
+        if not self.may_ask_for(model):
             raise PermissionRefused(
                 "This API key is not allowed that model. GET /v1/models lists those it is allowed; an admin of the "
                 "organization can allow more.",

@@ -18,7 +18,7 @@ from ali.features.keys.models import ApiKey
 from ali.features.keys.queries import Owned
 from ali.features.keys.restrictions import NONE, Restrictions, read_permissions, require_within
 from ali.features.keys.secret import digest, hint, mint
-from ali.kernel.errors import InvalidRequest, NotFound
+from ali.kernel.errors import Conflict, InvalidRequest, NotFound
 from ali.kernel.ids import uuid7
 
 
@@ -26,6 +26,12 @@ class KeyNotFound(NotFound):
     """404: no such API key, or it is revoked already."""
 
     code = "key_not_found"
+
+
+class KeyExpired(Conflict):
+    """409: the API key has expired, and stays so."""
+
+    code = "key_expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +112,11 @@ async def change(
 ) -> Owned:
     """A key, changed; in force in every process within a second. Its secret stays.
 
-    Raises `KeyNotFound`, and `PermissionRefused` where the key is, or would be, beyond `authority`.
+    Raises `KeyNotFound`, `KeyExpired`, and `PermissionRefused` where the key is, or would be, beyond `authority`.
     """
     key = await _locked(session, authority, scope=scope, key_id=key_id)
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        raise KeyExpired("This API key has expired. Issue another.")
     role = wanted.role or key.role
     before = queries.restrictions_of(key)
     after = replace(before, **{field: getattr(wanted.restrictions, field) for field in wanted.fields})
