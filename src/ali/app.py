@@ -26,11 +26,13 @@ from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
 from ali.features.idempotency import Claims, Keeping, Once, Sealer, describe_keys
 from ali.features.identity import Permission, Principal
-from ali.features.identity.http import approvals as approvals_http
-from ali.features.identity.http.access import requires
+from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
+from ali.features.identity.http.access import operations_of, requires
 from ali.features.keys.authenticate import Authenticator
+from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
+from ali.features.metering import http as metering_http
 from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleBook
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.shared import SharedStore
@@ -118,8 +120,8 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    api.include_router(chat_http.router)
-    api.include_router(approvals_http.router)
+    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, metering_http.router):
+        api.include_router(router)
     answer_errors(api)
     _add_operator_routes(api)
     _describe(api)
@@ -182,6 +184,7 @@ async def _start(
     api.state.authenticator = authenticator
     api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     api.state.hmac_secret = hmac_secret
+    api.state.deliver_invitation = None
     api.state.router = router
     api.state.pool = pool
     api.state.metrics = metrics
@@ -327,11 +330,15 @@ async def _not_ready(pool: Pool) -> str | None:
 
 
 def _describe(api: FastAPI) -> None:
-    """Put the hot operations into the OpenAPI document, beside what FastAPI knows."""
+    """Put the hot operations and each operation's permission into the OpenAPI document, beside what FastAPI knows."""
 
     def document() -> dict[str, Any]:
         if api.openapi_schema is None:
             schema = get_openapi(title=api.title, version=api.version, routes=api.routes)
+            for method, path, asked in operations_of(api.routes):
+                described = schema["paths"].get(path, {}).get(method.lower())
+                if described is not None and asked:
+                    described["x-ali-permission"] = ", ".join(sorted(permission.value for permission in asked))
             schema["paths"] |= hot_paths()
             describe_keys(schema["paths"])
             schema.setdefault("components", {}).setdefault("schemas", {}).update(error_schemas())

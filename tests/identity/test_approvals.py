@@ -44,7 +44,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def callers(plain: Service, session: aiohttp.ClientSession) -> tuple[Caller, Caller]:
     """Two owners, two people."""
-    keys = [issue_key(plain.tenant, role="owner", person=True) for _ in range(2)]
+    keys = [issue_key(plain.tenant, role="owner", person=True, everywhere=True) for _ in range(2)]
     return Caller(session, plain.url, keys[0]), Caller(session, plain.url, keys[1])
 
 
@@ -76,8 +76,8 @@ async def test_turning_it_off_takes_two_people_and_each_signature_serves_once(ca
 
 
 async def test_a_programs_key_can_ask_and_not_sign(plain: Service, session: aiohttp.ClientSession) -> None:
-    program = Caller(session, plain.url, issue_key(plain.tenant, role="owner"))
-    other = Caller(session, plain.url, issue_key(plain.tenant, role="owner"))
+    program = Caller(session, plain.url, issue_key(plain.tenant, role="owner", everywhere=True))
+    other = Caller(session, plain.url, issue_key(plain.tenant, role="owner", everywhere=True))
     _, asked = await program("POST", "/approvals", OFF)
     status, refused = await other("POST", f"/approvals/{asked['id']}/approve")
     assert (status, refused["error"]["code"]) == (403, "approval_needs_another_person")
@@ -114,7 +114,10 @@ async def test_another_organizations_request_is_as_unknown_as_one_that_nobody_ma
 ) -> None:
     ana, _ = callers
     _, asked = await ana("POST", "/approvals", OFF)
-    stranger = Caller(session, plain.url, issue_key(make_tenant(plain.tenant.dsn), role="owner", person=True))
+    elsewhere = issue_key(make_tenant(plain.tenant.dsn), role="owner", person=True, everywhere=True)
+    stranger = Caller(session, plain.url, elsewhere)
+        session, plain.url, issue_key(make_tenant(plain.tenant.dsn), role="owner", person=True, everywhere=True)
+    )
     for path in ("", "/approve", "/refuse"):
         method = "POST" if path else "GET"
         foreign = await stranger(method, f"/approvals/{asked['id']}{path}")
@@ -129,7 +132,7 @@ async def test_roles_without_the_permission_are_refused(
 ) -> None:
     ana, _ = callers
     _, asked = await ana("POST", "/approvals", OFF)
-    other = Caller(session, plain.url, issue_key(plain.tenant, role=role, person=True))
+    other = Caller(session, plain.url, issue_key(plain.tenant, role=role, person=True, everywhere=True))
     assert (await other("POST", f"/approvals/{asked['id']}/approve"))[0] == 403
     assert (await other("POST", "/organization", {"four_eyes": False}))[0] == 403
 

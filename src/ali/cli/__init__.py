@@ -27,7 +27,41 @@ class Command:
 COMMANDS = {
     "serve": Command(module="ali.cli.serve", attribute="serve", help="Prepare what is missing and start the service."),
     "ask": Command(module="ali.cli.ask", attribute="ask", help="Ask a question about files."),
-    "keys": Command(module="ali.features.keys.cli", attribute="app", help="Issue, list and revoke API keys."),
+    "keys": Command(
+        module="ali.features.keys.cli.keys", attribute="app", help="Issue, list, show, change and revoke API keys."
+    ),
+    "service-accounts": Command(
+        module="ali.features.keys.cli.service_accounts",
+        attribute="app",
+        help="List, create and delete service accounts.",
+    ),
+    "organizations": Command(
+        module="ali.features.identity.cli.organizations",
+        attribute="app",
+        help="List, create and show organizations.",
+    ),
+    "projects": Command(
+        module="ali.features.identity.cli.projects", attribute="app", help="Look after projects and their members."
+    ),
+    "users": Command(
+        module="ali.features.identity.cli.users", attribute="app", help="Invite, list, change and remove people."
+    ),
+    "roles": Command(
+        module="ali.features.identity.cli.roles",
+        attribute="roles",
+        help="Show the roles, and which permissions each carries.",
+    ),
+    "usage": Command(
+        module="ali.features.metering.cli",
+        attribute="usage",
+        help="Show requests and tokens by day, of all operations.",
+    ),
+    "costs": Command(
+        module="ali.features.metering.cli",
+        attribute="costs",
+        help="Show what was spent by day, in US dollars, and the sum of it.",
+    ),
+    "audit": Command(module="ali.features.identity.cli.audit", attribute="app", help="Read the audit record."),
     "database": Command(module="ali.cli.database", attribute="app", help="Look after the database's schema."),
     "config": Command(module="ali.cli.config", attribute="config", help="Show the settings in force."),
     "doctor": Command(

@@ -4,15 +4,21 @@ Two doors to one database. Ordinary routes use SQLAlchemy; the hot path's few st
 cost a statement is about a third (measured), with one round trip each in autocommit.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.errors import QueryCanceled
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import MetaData, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
+
+from ali.kernel.errors import Unprocessable
 
 SCHEMA = "ali"
 
@@ -78,6 +84,31 @@ async def enter_tenant(session: AsyncSession, *, organization_id: UUID, project_
         text(ENTER_TENANT),
         {"organization": str(organization_id), "project": "*" if project_id is None else str(project_id)},
     )
+
+
+READ_LIMIT_S: Final = 10
+"""How long a statement may take whose work depends on what a caller asks for."""
+
+
+class QueryTooBroad(Unprocessable):
+    """422: what was asked for takes too long to read."""
+
+    code = "query_too_broad"
+
+
+@asynccontextmanager
+async def time_limited(session: AsyncSession) -> AsyncIterator[None]:
+    """Statements within the block end after `READ_LIMIT_S`. Raises `QueryTooBroad`, after which nothing is left to do.
+
+    One round trip more. The limit stays in force to the transaction's end.
+    """
+    await session.execute(text("select set_config('statement_timeout', :limit, true)"), {"limit": f"{READ_LIMIT_S}s"})
+    try:
+        yield
+    except OperationalError as error:
+        if not isinstance(error.orig, QueryCanceled):
+            raise
+        raise QueryTooBroad("This takes too long to read. Ask for a shorter time, or for one project.") from error
 
 
 def make_pool(dsn: str, *, size: int) -> Pool:

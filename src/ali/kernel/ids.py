@@ -29,20 +29,19 @@ def new_id(prefix: str, *, separator: str = "_") -> str:
     return f"{prefix}{separator}{uuid7().hex}"
 
 
-def shown_id(prefix: str, value: UUID, *, separator: str = "_") -> str:
-    """An identifier as callers see it: `appr_` and the UUID's 32 hex digits."""
-    return f"{prefix}{separator}{value.hex}"
+def shown_id(prefix: str, value: UUID) -> str:
+    """An identifier as callers see it: `prefix` (`appr_`, `file-`) and the UUID's 32 hex digits."""
+    return prefix + value.hex
 
 
-def read_id(text: str, *, prefix: str, separator: str = "_") -> UUID | None:
-    """The UUID in an identifier of that prefix, as `shown_id` writes it; None for anything else.
+def read_id(text: str, *, prefix: str) -> UUID | None:
+    """The UUID in an identifier of that prefix, as `shown_id` writes it; None for anything else, however close.
 
     Callers answer None as they answer an identifier that nobody has: the two are never told apart.
     """
-    head = prefix + separator
-    if not text.startswith(head) or not _HEX.fullmatch(text, len(head)):
+    if not text.startswith(prefix) or not _HEX.fullmatch(text, len(prefix)):
         return None
-    return UUID(hex=text[len(head) :])
+    return UUID(hex=text[len(prefix) :])
 
 
 _HEX = re.compile(r"[0-9a-f]{32}")

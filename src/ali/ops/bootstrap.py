@@ -111,9 +111,9 @@ def _insert(connection: psycopg.Connection, secret: str, *, hmac_secret: bytes) 
         (project_id, organization_id),
     )
     connection.execute(
-        "insert into ali.api_key (id, organization_id, project_id, name, role, digest, hint)"
-        " values (%s, %s, %s, 'Owner key', 'owner', %s, %s)",
-        (uuid7(), organization_id, project_id, digest(secret, hmac_secret=hmac_secret), hint(secret)),
+        "insert into ali.api_key (id, organization_id, name, role, digest, hint)"
+        " values (%s, %s, 'Owner key', 'owner', %s, %s)",
+        (uuid7(), organization_id, digest(secret, hmac_secret=hmac_secret), hint(secret)),
     )
 
 

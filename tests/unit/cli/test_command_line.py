@@ -37,7 +37,7 @@ def test_every_command_exists_and_says_what_it_does(name: str) -> None:
 
 
 def test_a_command_of_a_slice_looks_like_all_others() -> None:
-    parser = parser_of(Command(module="ali.features.keys.cli", attribute="app", help=""), name="keys")
+    parser = parser_of(Command(module="ali.features.keys.cli.keys", attribute="app", help=""), name="keys")
     assert "--install-completion" not in parser.get_help(typer.Context(parser, info_name="keys"))
 
 

@@ -15,9 +15,9 @@ def test_each_identifier_is_greater_than_the_one_before_and_well_formed() -> Non
 
 def test_what_is_shown_is_read_back() -> None:
     value = uuid7()
-    assert read_id(shown_id("appr", value), prefix="appr") == value
-    assert read_id(shown_id("file", value, separator="-"), prefix="file", separator="-") == value
-    assert read_id(new_id("req"), prefix="req") is not None
+    assert read_id(shown_id("appr_", value), prefix="appr_") == value
+    assert read_id(shown_id("file-", value), prefix="file-") == value
+    assert read_id(new_id("req"), prefix="req_") is not None
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_what_is_shown_is_read_back() -> None:
     ],
 )
 def test_anything_else_is_no_identifier(text: str) -> None:
-    assert read_id(text, prefix="appr") is None
+    assert read_id(text, prefix="appr_") is None

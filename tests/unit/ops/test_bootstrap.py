@@ -40,8 +40,9 @@ def test_an_empty_database_gets_one_tenant_and_a_working_owners_key(settings: Se
     assert not any(secret in line for line in told)
     with psycopg.connect(database_dsn) as connection:
         rows = connection.execute(
-            "select o.name, p.name, k.role, k.hint from ali.api_key k join ali.project p on p.id = k.project_id"
-            " join ali.organization o on o.id = k.organization_id and o.id = p.organization_id where k.digest = %s",
+            "select o.name, p.name, k.role, k.hint from ali.api_key k"
+            " join ali.organization o on o.id = k.organization_id join ali.project p on o.id = p.organization_id"
+            " where k.digest = %s and k.project_id is null",
             (digest(secret, hmac_secret=api_key_hmac_secret(settings)),),
         ).fetchall()
     assert rows == [("Default organization", "Default project", "owner", secret[-4:])]

@@ -22,16 +22,17 @@ Version = Annotated[str | None, Header(alias="anthropic-version")]
 
 @router.get("", summary="List the models served")
 async def list_models(
+    *,
     request: Request,
-    _reader: Reader,
+    reader: Reader,
     anthropic_version: Version = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     after_id: Annotated[str | None, Query(max_length=200)] = None,
     before_id: Annotated[str | None, Query(max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Every model that can be asked for now, aliases first. `limit`, `after_id`, `before_id` are Anthropic's paging."""
+    """Every model the caller can ask for, aliases first. `limit`, `after_id`, `before_id` are Anthropic's paging."""
     chat: Router = request.app.state.router
-    served = list(chat.served())
+    served = [model for model in chat.served() if reader.may_ask_for(model[0])]
     if anthropic_version is None:
         return {"object": "list", "data": [_openai(name, owner, made) for name, owner, made, _ in served]}
     names = [name for name, *_ in served]
@@ -50,12 +51,12 @@ async def list_models(
 
 @router.get("/{model:path}", summary="Retrieve a model")
 async def retrieve_model(
-    request: Request, _reader: Reader, model: str, anthropic_version: Version = None
+    request: Request, reader: Reader, model: str, anthropic_version: Version = None
 ) -> dict[str, Any]:
     """One model. A dated name is found under its family's."""
     chat: Router = request.app.state.router
     for name, owner, made, card in chat.served():
-        if name == model or (card is not None and chat.card_of(model) is card):
+        if reader.may_ask_for(model) and (name == model or (card is not None and chat.card_of(model) is card)):
             return _openai(model, owner, made) if anthropic_version is None else _anthropic(model, made, card)
     raise ModelUnknown(
         "There is no such model here. GET /v1/models lists the models served.", param="model", code="model_not_found"

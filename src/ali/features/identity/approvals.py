@@ -12,8 +12,10 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor, AuditEvent, record
+from ali.features.identity.authority import Authority
 from ali.features.identity.models import Approval, Organization
-from ali.features.identity.principal import Principal
+from ali.features.identity.naming import Kind, named
+from ali.features.identity.paging import Page, Place, page_of
 from ali.kernel.errors import Conflict, InvalidRequest, NotFound, PermissionRefused
 from ali.kernel.ids import uuid7
 
@@ -42,7 +44,7 @@ class OwnRequest(PermissionRefused):
 
 
 async def request(
-    session: AsyncSession, *, principal: Principal, actor: Actor, verb: str, target: str, reason: str, now: datetime
+    session: AsyncSession, authority: Authority, *, verb: str, target: str, reason: str, now: datetime
 ) -> Approval:
     """Ask for a second signature. Raises `InvalidRequest` for a verb that needs none."""
     if verb not in DANGEROUS:
@@ -51,26 +53,25 @@ async def request(
         )
     approval = Approval(
         id=uuid7(),
-        organization_id=principal.organization_id,
+        organization_id=authority.organization_id,
         verb=verb,
         target=target,
         reason=reason,
-        requested_by=_subject(principal),
+        requested_by=_subject(authority),
         created_at=now,
         expires_at=now + GOOD_FOR,
     )
     session.add(approval)
     await session.flush()
-    await _record(session, "approval.requested", approval, actor=actor)
+    await _record(session, "approval.requested", approval, actor=authority.actor)
     return approval
 
 
 async def decide(
     session: AsyncSession,
+    authority: Authority,
     *,
-    approval_id: UUID,
-    principal: Principal,
-    actor: Actor,
+    approval_id: UUID | None,
     decision: Literal["approved", "refused"],
     now: datetime,
 ) -> Approval:
@@ -78,31 +79,30 @@ async def decide(
 
     Raises `NotFound`; `OwnRequest` for the one who asked and for programs; `Conflict` where it was decided or expired.
     """
-    approval = await find(session, approval_id=approval_id)
-    if principal.user_id is None or principal.user_id == approval.requested_by:
+    approval = await found(session, authority, approval_id=approval_id)
+    if authority.user_id is None or authority.user_id == approval.requested_by:
         raise OwnRequest(
             "A second signature is another person's: neither of the one who asked, nor of a program's key. "
             "Have somebody else with the permission approvals.decide sign in and decide."
         )
     decided = await session.scalar(
         update(Approval)
-        .where(Approval.id == approval_id, Approval.decided_at.is_(None), Approval.expires_at > now)
-        .values(decided_by=principal.user_id, decided_at=now, decision=decision)
+        .where(Approval.id == approval.id, Approval.decided_at.is_(None), Approval.expires_at > now)
+        .values(decided_by=authority.user_id, decided_at=now, decision=decision)
         .returning(Approval)
         .execution_options(populate_existing=True)
     )
     if decided is None:
         raise Conflict("This request was decided already, or has expired. Ask again if it is still wanted.")
-    await _record(session, f"approval.{decision}", decided, actor=actor)
+    await _record(session, f"approval.{decision}", decided, actor=authority.actor)
     return decided
 
 
 async def spend(
     session: AsyncSession,
+    authority: Authority,
     *,
     approval_id: UUID | None,
-    principal: Principal,
-    actor: Actor,
     verb: str,
     target: str,
     now: datetime,
@@ -112,7 +112,7 @@ async def spend(
     Raises `ApprovalRequired`. In the transaction of the act itself: an act that fails spends nothing.
     """
     asks = await session.scalar(
-        select(Organization.four_eyes).where(Organization.id == principal.organization_id).with_for_update(read=True)
+        select(Organization.four_eyes).where(Organization.id == authority.organization_id).with_for_update(read=True)
     )
     if not asks:
         return
@@ -124,7 +124,7 @@ async def spend(
                 Approval.id == approval_id,
                 Approval.verb == verb,
                 Approval.target == target,
-                Approval.requested_by == _subject(principal),
+                Approval.requested_by == _subject(authority),
                 Approval.decision == "approved",
                 Approval.spent_at.is_(None),
                 Approval.expires_at > now,
@@ -138,45 +138,51 @@ async def spend(
             "another person approve it, and send the request again with its id in the header Ali-Approval.",
             param="Ali-Approval",
         )
-    await _record(session, "approval.spent", spent, actor=actor)
+    await _record(session, "approval.spent", spent, actor=authority.actor)
 
 
-async def find(session: AsyncSession, *, approval_id: UUID) -> Approval:
-    """One request for a signature. Raises `NotFound`."""
-    approval = await session.get(Approval, approval_id)
+async def found(session: AsyncSession, authority: Authority, *, approval_id: UUID | None) -> Approval:
+    """One request for a signature. Raises `NotFound`, also for None, which is no identifier."""
+    owned = Approval.organization_id == authority.organization_id
+    approval = await session.scalar(select(Approval).where(owned, Approval.id == approval_id))
     if approval is None:
-        raise NotFound("There is no such approval.", param="approval_id")
+        raise NotFound("There is no such approval. GET /v1/ali/approvals lists them.", param="approval_id")
     return approval
 
 
+async def listed(session: AsyncSession, authority: Authority, *, place: Place) -> Page[Approval]:
+    """A page of what was asked for in the organization."""
+    statement = select(Approval).where(Approval.organization_id == authority.organization_id)
+    return await page_of(session, statement, key=Approval.id, place=place)
+
+
 async def set_four_eyes(
-    session: AsyncSession, *, principal: Principal, actor: Actor, wanted: bool, approval_id: UUID | None, now: datetime
+    session: AsyncSession, authority: Authority, *, wanted: bool, approval_id: UUID | None, now: datetime
 ) -> None:
     """Choose whether second signatures are asked for. Turning it off needs one. Raises `ApprovalRequired`."""
     if not wanted:
         await spend(
             session,
+            authority,
             approval_id=approval_id,
-            principal=principal,
-            actor=actor,
             verb="organization.four_eyes_off",
             target="organization",
             now=now,
         )
     changed = await session.scalar(
         update(Organization)
-        .where(Organization.id == principal.organization_id, Organization.four_eyes.is_not(wanted))
+        .where(Organization.id == authority.organization_id, Organization.four_eyes.is_not(wanted))
         .values(four_eyes=wanted)
         .returning(Organization.id)
     )
     if changed is not None:
         event = AuditEvent(
             action="organization.four_eyes_on" if wanted else "organization.four_eyes_off",
-            organization_id=principal.organization_id,
+            organization_id=authority.organization_id,
             target_kind="organization",
-            target_id=str(principal.organization_id),
+            target_id=named(Kind.ORGANIZATION, authority.organization_id),
         )
-        await record(session, event, actor=actor)
+        await record(session, event, actor=authority.actor)
 
 
 def state_of(approval: Approval, *, now: datetime) -> str:
@@ -190,10 +196,11 @@ def state_of(approval: Approval, *, now: datetime) -> str:
     return approval.decision or "pending"
 
 
-def _subject(principal: Principal) -> UUID:
-    subject = principal.user_id or principal.service_account_id or principal.key_id
+def _subject(authority: Authority) -> UUID:
+    """The person who acts; where none stands behind it, the service account or the key."""
+    subject = authority.user_id or authority.service_account_id or authority.actor.id
     if subject is None:
-        raise AssertionError("a principal is a person's or a key's")
+        raise OwnRequest("The operator's command line needs no second signature, and gives none.")
     return subject
 
 
@@ -202,7 +209,7 @@ async def _record(session: AsyncSession, action: str, approval: Approval, *, act
         action=action,
         organization_id=approval.organization_id,
         target_kind="approval",
-        target_id=str(approval.id),
+        target_id=named(Kind.APPROVAL, approval.id),
         detail={"verb": approval.verb},
     )
     await record(session, event, actor=actor)

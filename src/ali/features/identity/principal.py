@@ -67,9 +67,22 @@ class Principal:
             )
         return self.project_id
 
+    def require_organization(self) -> None:
+        """Raises `PermissionRefused` for a credential of one project: it reaches nothing of the whole organization."""
+        if self.bound:
+            raise PermissionRefused(
+                "This API key is of one project, and this is a matter of the whole organization. Use a key of the "
+                "organization (`ali keys issue --organization-wide`, or POST /v1/organization/admin_api_keys).",
+                code="organization_credential_required",
+            )
+
+    def may_ask_for(self, model: str) -> bool:
+        """Whether this credential is allowed `model`, by the name that a request gives it."""
+        return self.allowed_models is None or model in self.allowed_models
+
     def require_model(self, model: str) -> None:
         """Raises `PermissionRefused` for a model that this credential is not allowed."""
-        if self.allowed_models is not None and model not in self.allowed_models:
+        if not self.may_ask_for(model):
             raise PermissionRefused(
                 "This API key is not allowed that model. GET /v1/models lists those it is allowed; an admin of the "
                 "organization can allow more.",

@@ -108,6 +108,27 @@ ORGANIZATION_WIDE: Final = frozenset({"owner", "admin", "auditor", "privacy_offi
 """Roles that reach every project of the organization; the others reach those they are members of."""
 
 
+PROJECT_PERMISSIONS: Final = frozenset(
+    {
+        Permission.MODELS_READ,
+        Permission.INFERENCE,
+        Permission.USAGE_READ,
+        Permission.PROJECTS_READ,
+        Permission.PROJECTS_WRITE,
+        Permission.KEYS_READ,
+        Permission.KEYS_WRITE,
+        Permission.LIMITS_READ,
+        Permission.BUDGETS_READ,
+    }
+)
+"""What a membership can carry, and in its project alone; the rest of a role is of the whole organization."""
+
+
+def membership_permissions(role: str | None) -> frozenset[Permission]:
+    """What a member of a project with `role` may do there; nothing for None, who is no member."""
+    return ROLES.get(role or "", frozenset()) & PROJECT_PERMISSIONS
+
+
 def permissions_of(role: str) -> frozenset[Permission]:
     """What `role` may do; nothing for a role that this release does not know."""
     return ROLES.get(role, frozenset())

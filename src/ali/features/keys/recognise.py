@@ -13,7 +13,7 @@ import psycopg_pool
 import structlog
 
 from ali.features.identity import Permission, Principal
-from ali.features.identity.roles import permissions_of
+from ali.features.identity.roles import ORGANIZATION_WIDE, membership_permissions, permissions_of
 from ali.features.keys import queries
 from ali.features.keys.secret import digest, well_formed
 from ali.kernel.db import Pool
@@ -93,6 +93,8 @@ class KeyRing:
         if row is None or row[0] is None:
             raise AuthenticationFailed(BAD_CREDENTIAL)
         principal, epoch = _principal(row), row[-1]
+        if principal is None:
+            raise AuthenticationFailed(BAD_CREDENTIAL)
         if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
             raise AuthenticationFailed(BAD_CREDENTIAL)
         if project is not None and principal.project_id != project:
@@ -121,12 +123,24 @@ class KeyRing:
             await connection.execute(queries.MARK_USED, (used,))
 
 
-def _principal(row: Sequence[Any]) -> Principal:
-    (key_id, organization_id, project_id, role, expires_at, user_id, service_account_id, *narrowed, bound, _) = row
-    permissions, models, networks = narrowed
+def _principal(row: Sequence[Any]) -> Principal | None:
+    """The principal of a row of `recognise_credential`; None for a key whose person has left its project.
+
+    A key never carries more than whoever it belongs to carries now: who is demoted takes their keys along.
+    """
+    (key_id, organization_id, project_id, role, expires_at, user_id, service_account_id, *others, _) = row
+    permissions, models, networks, bound, user_role, member_role, account_role = others
     granted = permissions_of(role)
     if permissions is not None:
         granted &= {Permission(name) for name in permissions if name in set(Permission)}
+    if account_role is not None:
+        granted &= permissions_of(account_role)
+    if user_id is not None:
+        granted &= permissions_of(user_role) | membership_permissions(member_role)
+        if user_role not in ORGANIZATION_WIDE and member_role is None:
+            if bound is not None:
+                return None
+            project_id = None
     return Principal(
         key_id=key_id,
         organization_id=organization_id,

@@ -161,7 +161,9 @@ def _audit_event() -> None:
 
 
 def _functions() -> None:
-    op.execute(RECOGNISE_KEY)
+    op.execute(DEFAULT_PROJECT)
+    op.execute("revoke all on function ali.default_project(uuid, uuid) from public")
+    op.execute(RECOGNISE_CREDENTIAL)
     op.execute(MARK_KEYS_USED)
     op.execute(ADVANCE_EPOCH)
     op.execute(SETTLE_USAGE)
@@ -170,25 +172,40 @@ def _functions() -> None:
         door(signature)
 
 
-RECOGNISE_KEY = """
-create function ali.recognise_key(digest bytea, wanted_project uuid)
+# The present roles of the key's person or service account come along: they bound what the key may do. A credential of
+# the whole organization that names no project acts in the first one of its person's, else in the organization's oldest.
+RECOGNISE_CREDENTIAL = """
+create function ali.recognise_credential(digest bytea, wanted_project uuid)
 returns table (
     id uuid, organization_id uuid, project_id uuid, role text, expires_at timestamptz, user_id uuid,
     service_account_id uuid, permissions text[], allowed_models text[], allowed_networks text[], bound_project uuid,
-    epoch bigint
+    user_role text, member_role text, account_role text, epoch bigint
 )
 language plpgsql stable security definer set search_path = pg_catalog, ali as $$
 begin
     return query
     select k.id, k.organization_id, p.id, k.role, k.expires_at, k.user_id, k.service_account_id, k.permissions,
-        k.allowed_models, k.allowed_networks, k.project_id, e.value
+        k.allowed_models, k.allowed_networks, k.project_id, u.role, m.role, s.role, e.value
     from ali.access_epoch e
-    left join ali.api_key k on k.digest = recognise_key.digest and k.revoked_at is null
-        and not exists (select from ali.user_account u where u.id = k.user_id and u.disabled_at is not null)
+    left join ali.api_key k on k.digest = recognise_credential.digest and k.revoked_at is null
+        and not exists (select from ali.user_account d where d.id = k.user_id and d.disabled_at is not null)
         and not exists (select from ali.project a where a.id = k.project_id and a.archived_at is not null)
-    left join ali.project p on p.id = coalesce(k.project_id, wanted_project)
-        and p.organization_id = k.organization_id and p.archived_at is null;
+    left join ali.project p on p.organization_id = k.organization_id and p.archived_at is null
+        and p.id = coalesce(k.project_id, wanted_project, ali.default_project(k.organization_id, k.user_id))
+    left join ali.user_account u on u.id = k.user_id
+    left join ali.project_member m on m.user_id = k.user_id and m.project_id = p.id
+    left join ali.service_account s on s.id = k.service_account_id;
 end $$
+"""
+
+DEFAULT_PROJECT = """
+create function ali.default_project(organization uuid, person uuid) returns uuid
+language sql stable set search_path = pg_catalog, ali as $$
+    select p.id from ali.project p
+    left join ali.project_member m on m.project_id = p.id and m.user_id = person
+    where p.organization_id = organization and p.archived_at is null
+    order by m.user_id is null, p.id limit 1
+$$
 """
 
 MARK_KEYS_USED = """
@@ -254,7 +271,7 @@ end $$
 """
 
 SIGNATURES = (
-    "recognise_key(bytea, uuid)",
+    "recognise_credential(bytea, uuid)",
     "mark_keys_used(uuid[])",
     "advance_access_epoch()",
     "settle_usage(jsonb)",
@@ -279,6 +296,7 @@ def _references(table: str, column: str, target: str, *, ondelete: str | None = 
 def downgrade() -> None:
     for signature in SIGNATURES:
         op.execute(f"drop function ali.{signature}")
+    op.execute("drop function ali.default_project(uuid, uuid)")
     for table in ("organization", "project", "usage_record", "api_key"):
         op.execute(f"drop policy tenant on ali.{table}")
         op.execute(f"drop policy owner on ali.{table}")

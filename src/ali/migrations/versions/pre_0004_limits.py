@@ -8,7 +8,7 @@ from alembic import op
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0004_limits"
-down_revision: str | None = "pre_0002_tenancy"
+down_revision: str | None = "pre_0003_administration"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

@@ -9,14 +9,17 @@
 route answered is so, and a route that raises has changed nothing.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import BaseRoute
 
 from ali.features.audit import Actor
 from ali.features.identity.principal import PROJECT_HEADER, Principal, project_named
@@ -68,6 +71,21 @@ class Requires:
 def requires(permission: Permission) -> Any:  # noqa: ANN401 - what FastAPI's Depends gives
     """The marker for a route's signature."""
     return Depends(Requires(permission))
+
+
+def permissions_asked(dependant: Dependant) -> frozenset[Permission]:
+    """What a route asks for, in whatever dependency of its own: empty for one that anybody may call."""
+    own = {dependant.call.permission} if isinstance(dependant.call, Requires) else set()
+    return frozenset(own).union(*map(permissions_asked, dependant.dependencies))
+
+
+def operations_of(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, str, frozenset[Permission]]]:
+    """Method, path and permissions of each of FastAPI's `routes`, also of those that its document leaves out."""
+    for route in iter_route_contexts(routes):
+        dependant = getattr(route, "dependant", None)
+        if isinstance(dependant, Dependant):
+            asked = permissions_asked(dependant)
+            yield from ((method, str(route.path_format), asked) for method in sorted(route.methods or ()))
 
 
 async def _transaction(request: Request, principal: Authenticated) -> AsyncIterator[AsyncSession]:

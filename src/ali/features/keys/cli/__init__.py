@@ -1,0 +1,1 @@
+"""`ali keys` and `ali service-accounts`."""
