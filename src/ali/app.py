@@ -22,13 +22,15 @@ from ali.features.chat.openapi import error_schemas, hot_paths
 from ali.features.chat.operations import OPERATIONS
 from ali.features.chat.repeats import InProcessRepeats, RepeatCache
 from ali.features.chat.resilience import RetryBudget
-from ali.features.chat.routing import AliasSpec, Router
+from ali.features.chat.routing import AliasSpec, OwnPrice, Router
 from ali.features.chat.tally import Tally
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import requires
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger, RateLimiter
+from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
+from ali.features.metering.http import budgets as budgets_http
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import MethodNotAllowed
@@ -38,7 +40,7 @@ from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
 from ali.kernel.web import answer_errors
 from ali.migrations import HEAD, UNBOUND_ROLE
-from ali.providers.catalog import load_catalog, load_defaults
+from ali.providers.catalog import Prices, load_catalog, load_defaults
 from ali.providers.contract import Deadlines, Dialect, Upstream
 from ali.providers.extractive import ExtractiveUpstream
 from ali.providers.http import HttpUpstream
@@ -87,6 +89,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
 
     api = FastAPI(title="Ali API", version=ali.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     api.include_router(chat_http.router)
+    api.include_router(budgets_http.router)
     answer_errors(api)
     _add_operator_routes(api)
     _describe(api)
@@ -118,8 +121,14 @@ async def _start(
     keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
     epoch.beside(keys.mark_used)
     authenticator = Authenticator(keys)
-    ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
-    chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house())]
+    instance_id = uuid7()
+    ledger = Ledger(dsn, pool, instance_id=instance_id, metrics=metrics, prepares=settings.embedded)
+    book = BudgetBook(pool)
+    epoch.reload_on_change(book.load)
+    reservations = Reservations(pool, book, instance_id=instance_id, metrics=metrics)
+    keeper = BudgetKeeper(pool, book, reservations, hmac_secret=hmac_secret, post=None, metrics=metrics)
+    running = (epoch.run(), ledger.run(), ledger.keep_house(), keeper.keep_house(), keeper.tell_thresholds())
+    chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(ledger.drain, deadline_s=5)
     router = Router(
@@ -127,6 +136,7 @@ async def _start(
         catalog=load_catalog(),
         aliases=_aliases(settings, upstreams),
         compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
+        own_prices=_own_prices(settings),
     )
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     limit = settings.requests_per_minute
@@ -142,6 +152,7 @@ async def _start(
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
         ledger=ledger,
+        reservations=reservations,
         limiter=RateLimiter(limit=limit) if limit else None,
         repeats=repeats,
         metrics=metrics,
@@ -199,6 +210,22 @@ def _aliases(settings: Settings, upstreams: dict[str, Upstream]) -> dict[str, Al
     for name, alias in settings.aliases.items():
         aliases[name] = AliasSpec(targets=alias.targets, weights=alias.weights, cache_ttl_s=alias.cache_ttl_s)
     return aliases
+
+
+def _own_prices(settings: Settings) -> dict[str, OwnPrice]:
+    """The operator's prices, in nano-dollars a token."""
+    return {
+        name: OwnPrice(
+            prices=Prices(
+                input=int(price.input * 1000),
+                cached_input=int((price.input if price.cached_input is None else price.cached_input) * 1000),
+                cache_write=int((price.input if price.cache_write is None else price.cache_write) * 1000),
+                output=int(price.output * 1000),
+            ),
+            max_output_tokens=price.max_output_tokens,
+        )
+        for name, price in settings.model_prices.items()
+    }
 
 
 def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:

@@ -4,6 +4,7 @@ Values come from the environment: the prefix `ALI_`, and the customary names whe
 reference, `file:///run/secrets/NAME`, read once at start.
 """
 
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -69,6 +70,21 @@ class Alias(BaseModel):
         if self.weights is not None and (len(self.weights) != len(self.targets) or min(self.weights) < 1):
             raise ValueError("give one weight of at least 1 for each target")
         return self
+
+
+class ModelPrice(BaseModel):
+    """What a model costs, in US dollars a million tokens, where the catalog does not know or does not say it right."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=3)]
+    output: Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=3)]
+    cached_input: Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=3)] | None = None
+    """None: as `input`."""
+    cache_write: Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=3)] | None = None
+    """None: as `input`."""
+    max_output_tokens: int = Field(default=32_768, ge=1, le=10_000_000)
+    """The most that one answer has, where the catalog does not know: what a budget holds for an unbounded request."""
 
 
 def with_role(dsn: str, role: str) -> str:
@@ -150,6 +166,10 @@ class Settings(BaseSettings):
         default=(), description="Servers that speak OpenAI's dialect, as a JSON list."
     )
     aliases: dict[str, Alias] = Field(default_factory=dict, description="Model aliases, as a JSON object.")
+    model_prices: dict[str, ModelPrice] = Field(
+        default_factory=dict,
+        description="Prices of models that the catalog lacks or that cost something else here, as a JSON object.",
+    )
 
     requests_per_minute: int | None = Field(
         default=None, ge=1, description="Requests a minute allowed to each API key; unset: no limit."

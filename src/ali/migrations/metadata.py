@@ -6,9 +6,10 @@ from ali.features.audit import models as audit
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
 from ali.features.metering import models as metering
+from ali.features.metering.budgets import models as budgets
 from ali.kernel.db import Base
 
-MODULES = (audit, identity, keys, metering)
+MODULES = (audit, budgets, identity, keys, metering)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 

@@ -13,11 +13,13 @@ from ali.features.chat.limit_headers import request_limit_headers
 from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S, RepeatCache
 from ali.features.chat.routing import Route, Router
+from ali.features.chat.spend_bound import most_microusd
 from ali.features.chat.tally import Tally
 from ali.features.identity import Principal
 from ali.features.identity.principal import project_named
 from ali.features.keys.authenticate import CredentialReader
-from ali.features.metering import Ledger, OpenRecord, RateLimiter, Verdict
+from ali.features.metering import Ledger, LedgerUnavailable, OpenRecord, RateLimiter, Verdict
+from ali.features.metering.budgets import Reservations
 from ali.kernel.errors import InvalidRequest, PayloadTooLarge, RateLimited
 from ali.kernel.ids import uuid7
 from ali.kernel.telemetry import Metrics
@@ -48,6 +50,7 @@ class Gateway:
     router: Router
     failover: Failover
     ledger: Ledger
+    reservations: Reservations
     limiter: RateLimiter | None
     repeats: RepeatCache
     metrics: Metrics
@@ -111,9 +114,9 @@ def credential(headers: dict[bytes, bytes]) -> str | None:
 
 
 async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receive: Receive) -> Admission:
-    """Authenticate, limit, read, route, open a usage record. Raises `AliError` for whatever is refused.
+    """Authenticate, limit, read, route, reserve, open a usage record. Raises `AliError` for whatever is refused.
 
-    At most one database round trip (a key not remembered); none where it is.
+    One database round trip for a key that is not remembered, and one where a hard budget binds; otherwise none.
     """
     secret = credential(arrival.headers)
     project = _project(arrival.headers)
@@ -142,7 +145,12 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
         streamed=envelope.stream,
         started_s=arrival.started_s,
     )
-    gateway.ledger.admit(record)
+    await gateway.reservations.hold(record, most_microusd=lambda: most_microusd(route, envelope))
+    try:
+        gateway.ledger.admit(record)
+    except LedgerUnavailable:
+        gateway.reservations.release_soon(record.id)
+        raise
     return Admission(
         principal=principal,
         envelope=envelope,
