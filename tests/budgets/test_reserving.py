@@ -283,11 +283,9 @@ async def test_two_settlements_of_one_record_in_one_batch_are_one(service: Servi
     async with aiohttp.ClientSession(service.url, headers=service.headers) as session:
         async with session.post(CHAT, json=ASKING) as response:
             assert response.status == 200
-    records = []
     settle_soon = ledger.settle_soon
 
     async def twice(record: object) -> None:
-        records.append(record)
         settle_soon(record)  # type: ignore[arg-type] # the record that came
         settle_soon(record)  # type: ignore[arg-type] # as above
 
