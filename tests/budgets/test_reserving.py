@@ -280,19 +280,23 @@ async def test_a_refusal_of_the_ledger_after_the_hold_lets_go(
 async def test_two_settlements_of_one_record_in_one_batch_are_one(service: Service, tenant: Tenant) -> None:
     """As of a call that is cut off while it waits for its commit."""
     ledger = service.gateway.ledger
-    async with aiohttp.ClientSession(service.url, headers=service.headers) as session:
-        async with session.post(CHAT, json=ASKING) as response:
-            assert response.status == 200
+    async with (
+        aiohttp.ClientSession(service.url, headers=service.headers) as session,
+        session.post(CHAT, json=ASKING) as response,
+    ):
+        assert response.status == 200
     settle_soon = ledger.settle_soon
 
     async def twice(record: object) -> None:
         settle_soon(record)  # type: ignore[arg-type] # the record that came
         settle_soon(record)  # type: ignore[arg-type] # as above
 
-    ledger.settle = twice  # type: ignore[method-assign, assignment] # sends what it gets, twice
-    async with aiohttp.ClientSession(service.url, headers=service.headers) as session:
-        async with session.post(CHAT, json=ASKING) as response:
-            assert response.status == 200
+    ledger.settle = twice  # type: ignore[method-assign] # sends what it gets, twice
+    async with (
+        aiohttp.ClientSession(service.url, headers=service.headers) as session,
+        session.post(CHAT, json=ASKING) as response,
+    ):
+        assert response.status == 200
     assert [record["outcome"] for record in await service.records()] == ["ok", "ok"]
 
 

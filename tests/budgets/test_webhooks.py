@@ -22,7 +22,7 @@ from ali.kernel.ids import uuid7
 from ali.kernel.settings import with_role
 from ali.kernel.telemetry import Metrics
 from tests.budgets.ground import add_budget, till
-from tests.fixtures.database import HMAC_SECRET, Tenant
+from tests.fixtures.database import HMAC_SECRET, Tenant, make_tenant
 
 
 @dataclass(slots=True)
@@ -32,10 +32,18 @@ class Receiver:
     url: str = ""
     statuses: list[int] = field(default_factory=list)
     messages: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, request: web.Request) -> web.Response:
         self.messages.append(((await request.read()).decode(), dict(request.headers)))
+        self.heard.set()
         return web.Response(status=self.statuses.pop(0) if self.statuses else 204)
+
+
+@pytest.fixture
+def tenant(database_dsn: str) -> Tenant:
+    """In a database of its own: a keeper tells of every crossing in the installation."""
+    return make_tenant(database_dsn)
 
 
 @pytest.fixture
@@ -210,8 +218,7 @@ async def test_the_keepers_loop_tells_and_lets_go_by_itself(
     await keeper._book.load()
     loops = [asyncio.create_task(loop) for loop in (keeper.keep_house(), keeper.tell_thresholds())]
     async with asyncio.timeout(5):
-        while not receiver.messages:
-            await asyncio.sleep(0.01)
+        await receiver.heard.wait()
     assert not any(loop.done() for loop in loops)
     for loop in loops:
         loop.cancel()

@@ -105,8 +105,14 @@ end $$
 CHARGE: Final = """
 create function ali.charge_budgets(closed ali.usage_record[]) returns void
 language plpgsql set search_path = pg_catalog, ali as $$
-declare requests uuid[] := array(select r.id from unnest(closed) r);
+declare
+    requests uuid[] := array(select r.id from unnest(closed) r);
+    organizations uuid[] := array(select distinct r.organization_id from unnest(closed) r);
 begin
+    if not exists (select from ali.budget b where b.organization_id = any(organizations))
+        and not exists (select from ali.budget_reservation r where r.request_id = any(requests)) then
+        return;
+    end if;
     with spent as (
         select r.organization_id, r.started_at, r.cost_microusd, s.kind, s.id
         from unnest(closed) r cross join lateral (values
@@ -315,8 +321,6 @@ FUNCTIONS: Final = (
     RESERVE, RELEASE, RELEASE_ORPHANS, CHARGE, SETTLE, OPEN, REARM, CLEAR, LIST, CLAIM_NOTICES, FINISH_NOTICE, FORGET,
 )  # fmt: skip
 
-INTERNAL: Final = ("charge_budgets(ali.usage_record[])",)
-
 DOORS: Final = (
     "reserve_budgets(uuid, uuid, uuid[], bigint, timestamptz)",
     "release_reservations(uuid[])",
@@ -329,3 +333,12 @@ DOORS: Final = (
     "finish_budget_notice(uuid, date, smallint)",
     "forget_budget_periods(interval)",
 )
+"""What the service's role may call. `charge_budgets` is for the others of these alone."""
+
+DROP: Final = """
+drop function ali.reserve_budgets(uuid, uuid, uuid[], bigint, timestamptz), ali.release_orphaned_reservations(interval),
+    ali.release_reservations(uuid[]), ali.open_budget(uuid, timestamptz), ali.rearm_budget(uuid, timestamptz),
+    ali.clear_budget(uuid), ali.list_budgets(), ali.claim_budget_notices(integer),
+    ali.finish_budget_notice(uuid, date, smallint), ali.forget_budget_periods(interval),
+    ali.charge_budgets(ali.usage_record[])
+"""

@@ -6,8 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from ali.kernel.settings import SERVICE_ROLE
-from ali.migrations.budget_functions import DOORS, FUNCTIONS, INTERNAL, SETTLE_WITHOUT
+from ali.migrations.budget_functions import DOORS, DROP, FUNCTIONS, SETTLE_WITHOUT
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0005_budgets"
@@ -28,8 +27,7 @@ def upgrade() -> None:
         wall(table, rights="select")
     for function in FUNCTIONS:
         op.execute(function)
-    for signature in INTERNAL:
-        op.execute(f"revoke all on function ali.{signature} from public")
+    op.execute("revoke all on function ali.charge_budgets(ali.usage_record[]) from public")
     for signature in DOORS:
         door(signature)
 
@@ -129,8 +127,6 @@ def _now(name: str) -> sa.Column[object]:
 
 def downgrade() -> None:
     op.execute(SETTLE_WITHOUT)
-    for signature in (*DOORS, *INTERNAL):
-        op.execute(f"drop function ali.{signature}")
+    op.execute(DROP)
     for table in ("budget_notice", "budget_reservation", "budget_period", "budget"):
-        op.execute(f"revoke all on ali.{table} from {SERVICE_ROLE}")
         op.drop_table(table, schema=SCHEMA)
