@@ -17,7 +17,8 @@ declare
     taken bigint;
 begin
     -- The next reservation waits for this commit; one that a crash of the database forgets is settled all the same.
-    perform set_config('synchronous_commit', 'off', true);
+    -- Whoever waits for long keeps a connection from others, whose budgets are free.
+    perform set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '1s', true);
     with hard as materialized (
         select b.id, b.organization_id, b.limit_microusd,
             date_trunc(b.period, moment at time zone 'UTC')::date as period_start

@@ -60,7 +60,7 @@ class BudgetKeeper:
             try:
                 async with asyncio.timeout(ORPHANS_EVERY_S):
                     await self._reservations.release_adrift()
-                    if self._book.any and clock() >= orphans_at_s:
+                    if clock() >= orphans_at_s:
                         await self.release_orphans()
                         orphans_at_s = clock() + ORPHANS_EVERY_S
                     if clock() >= forget_at_s:
