@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from ali.features.chat.openapi import error_schemas, hot_paths
 from ali.features.chat.operations import OPERATIONS
 from ali.features.chat.repeats import InProcessRepeats, RepeatCache
 from ali.features.chat.resilience import RetryBudget
-from ali.features.chat.routing import AliasSpec, Router
+from ali.features.chat.routing import AliasSpec, OwnPrice, Router
 from ali.features.chat.tally import Tally
 from ali.features.idempotency import Claims, Keeping, Once, Sealer, describe_keys
 from ali.features.identity import Permission, Principal
@@ -32,7 +32,9 @@ from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
-from ali.features.metering import http as metering_http
+from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
+from ali.features.metering.budgets.webhook import Post
+from ali.features.metering.http import ROUTERS as METERING_ROUTERS
 from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleBook
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.shared import SharedStore
@@ -42,16 +44,19 @@ from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.ids import uuid7
 from ali.kernel.log import configure_logging
+from ali.kernel.outbound import read_allowed
 from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
 from ali.kernel.web import answer_errors
 from ali.migrations import HEAD, UNBOUND_ROLE
-from ali.providers.catalog import load_catalog, load_defaults
+from ali.providers.catalog import Prices, load_catalog, load_defaults
 from ali.providers.contract import Deadlines, Dialect, Upstream
 from ali.providers.extractive import ExtractiveUpstream
 from ali.providers.http import HttpUpstream
 
 _READY_DEADLINE_S = 2.0
+_WEBHOOK_DEADLINE_S = 10.0
+_WEBHOOK_ANSWER_BYTES = 64 * 1024
 _HOT = {operation.path: operation for operation in OPERATIONS}
 
 
@@ -120,7 +125,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, metering_http.router):
+    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     _add_operator_routes(api)
@@ -169,7 +174,18 @@ async def _start(
         max_answer_bytes=settings.idempotency_max_answer_bytes,
     )
     epoch.beside(claims.keep_house)
-    chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house(), limiter.run())]
+    book = BudgetBook(pool)
+    epoch.reload_on_change(book.load)
+    reservations = Reservations(pool, book, instance_id=instance_id, metrics=metrics)
+    keeper = BudgetKeeper(
+        pool, book, reservations, hmac_secret=hmac_secret, post=_webhook_post(settings), metrics=metrics
+    )
+    await epoch.poll()
+    running = (
+        *(epoch.run(), ledger.run(), ledger.keep_house(), limiter.run()),
+        *(keeper.keep_house(), keeper.tell_thresholds()),
+    )
+    chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
@@ -178,6 +194,7 @@ async def _start(
         catalog=load_catalog(),
         aliases=_aliases(settings, upstreams),
         compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
+        own_prices=_own_prices(settings),
     )
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     tally = Tally(metrics)
@@ -200,6 +217,7 @@ async def _start(
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
         ledger=ledger,
+        reservations=reservations,
         limiter=limiter,
         rules=rules,
         repeats=repeats,
@@ -215,6 +233,21 @@ async def _start(
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
+
+
+def _webhook_post(settings: Settings) -> Post:
+    """How webhooks leave: through the guard of outbound addresses."""
+    from ali.kernel.outbound.client import OutboundClient  # noqa: PLC0415 - for few installations; 20 ms of import
+
+    client = OutboundClient(allowed=read_allowed(settings.outbound_allowed_hosts))
+
+    async def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> int:
+        reply = await client.request(
+            "POST", url, headers=headers, body=body, deadline_s=_WEBHOOK_DEADLINE_S, limit_bytes=_WEBHOOK_ANSWER_BYTES
+        )
+        return reply.status
+
+    return post
 
 
 async def _stop(chores: list[asyncio.Task[None]]) -> None:
@@ -258,6 +291,22 @@ def _aliases(settings: Settings, upstreams: dict[str, Upstream]) -> dict[str, Al
     for name, alias in settings.aliases.items():
         aliases[name] = AliasSpec(targets=alias.targets, weights=alias.weights, cache_ttl_s=alias.cache_ttl_s)
     return aliases
+
+
+def _own_prices(settings: Settings) -> dict[str, OwnPrice]:
+    """The operator's prices, in nano-dollars a token."""
+    return {
+        name: OwnPrice(
+            prices=Prices(
+                input=int(price.input * 1000),
+                cached_input=int((price.input if price.cached_input is None else price.cached_input) * 1000),
+                cache_write=int((price.input if price.cache_write is None else price.cache_write) * 1000),
+                output=int(price.output * 1000),
+            ),
+            max_output_tokens=price.max_output_tokens,
+        )
+        for name, price in settings.model_prices.items()
+    }
 
 
 def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:

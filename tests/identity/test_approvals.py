@@ -116,8 +116,6 @@ async def test_another_organizations_request_is_as_unknown_as_one_that_nobody_ma
     _, asked = await ana("POST", "/approvals", OFF)
     elsewhere = issue_key(make_tenant(plain.tenant.dsn), role="owner", person=True, everywhere=True)
     stranger = Caller(session, plain.url, elsewhere)
-        session, plain.url, issue_key(make_tenant(plain.tenant.dsn), role="owner", person=True, everywhere=True)
-    )
     for path in ("", "/approve", "/refuse"):
         method = "POST" if path else "GET"
         foreign = await stranger(method, f"/approvals/{asked['id']}{path}")

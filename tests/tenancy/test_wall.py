@@ -8,7 +8,7 @@ import pytest
 from psycopg.rows import tuple_row
 
 from ali.kernel.ids import uuid7
-from ali.kernel.settings import with_role
+from ali.kernel.service_role import with_role
 from ali.migrations import UNBOUND_ROLE
 from tests.fixtures.database import Tenant, make_tenant
 

@@ -62,6 +62,7 @@ COMMANDS = {
         help="Show what was spent by day, in US dollars, and the sum of it.",
     ),
     "audit": Command(module="ali.features.identity.cli.audit", attribute="app", help="Read the audit record."),
+    "budgets": Command(module="ali.features.metering.budgets.cli", attribute="app", help="Set and show budgets."),
     "database": Command(module="ali.cli.database", attribute="app", help="Look after the database's schema."),
     "config": Command(module="ali.cli.config", attribute="config", help="Show the settings in force."),
     "doctor": Command(

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from ali.cli.ask_service import Answered, ServiceFailed, ask_service
 from ali.kernel.errors import AliError, InvalidRequest
-from ali.kernel.settings import checked_base_url
+from ali.kernel.setting_values import checked_base_url
 from ali.providers.extractive import (
     MODEL,
     Examined,

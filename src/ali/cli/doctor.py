@@ -55,6 +55,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "rate limits": lambda: _rate_limits(settings),
         "providers": lambda: _providers(settings),
         "edge": lambda: edge(settings),
+        "model prices": lambda: _model_prices(settings),
     }
     if online:
         listed["providers, online"] = lambda: _providers_online(settings)
@@ -203,6 +204,25 @@ def _providers(settings: Settings) -> Iterator[CheckResult]:
             yield warned(name, f"{base_url} has no path", hint="OPENAI_BASE_URL usually ends in /v1.")
         else:
             yield passed(name, f"{base_url}, {'with' if key else 'without'} a key")
+
+
+def _model_prices(settings: Settings) -> Iterator[CheckResult]:
+    """Compatible servers' models without a price, and prices that no model will be found under."""
+    name = "model prices"
+    prices = settings.model_prices
+    unpriced = [
+        model
+        for server in settings.compatible_providers
+        for model in server.models
+        if model not in prices and f"{server.name}/{model}" not in prices
+    ]
+    if unpriced:
+        hint = "Set ALI_MODEL_PRICES: they count as free, and hard budgets refuse them. A price of 0 says free."
+        yield warned(name, f"none for {', '.join(unpriced[:5])}{' and others' if unpriced[5:] else ''}", hint=hint)
+    for alias in sorted(settings.aliases.keys() & prices.keys()):
+        yield warned(name, f"{alias} is an alias", hint="Price the models behind it in ALI_MODEL_PRICES instead.")
+    if not unpriced and not settings.aliases.keys() & prices.keys():
+        yield passed(name, "none is missing")
 
 
 def _providers_online(settings: Settings) -> Iterator[CheckResult]:

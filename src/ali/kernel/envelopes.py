@@ -56,7 +56,7 @@ def error_body(error: AliError, *, envelope: Envelope, request_id: str) -> bytes
         {
             "error": {
                 "message": error.message,
-                "type": openai_type(error.http_status),
+                "type": error.openai_type or openai_type(error.http_status),
                 "param": error.param,
                 "code": error.error_code,
             }

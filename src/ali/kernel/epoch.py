@@ -51,22 +51,28 @@ class EpochWatch:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        loop = asyncio.get_running_loop()
-        self._last_heard_s = loop.time()
         while True:
-            try:
-                async with asyncio.timeout(POLL_INTERVAL_S * 4):
-                    async with self._pool.connection() as connection:
-                        cursor = await connection.execute(_EPOCH)
-                        row = await cursor.fetchone()
-                    await self.heard(row[0] if row else -1, now_s=loop.time())
-                    for chore in self._chores:
-                        await chore()
-            except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
-                if loop.time() - self._last_heard_s > BLIND_LIMIT_S and self.value >= 0:
-                    self._forget()
-                    log.warning("access.forgotten", reason=type(error).__name__)
+            await self.poll()
             await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def poll(self) -> None:
+        """Ask once, and do what follows; before the first request, so that nothing is served without its rules.
+
+        Never raises for a database that does not answer: what is remembered is forgotten when that lasts.
+        """
+        now_s = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(POLL_INTERVAL_S * 4):
+                async with self._pool.connection() as connection:
+                    cursor = await connection.execute(_EPOCH)
+                    row = await cursor.fetchone()
+                await self.heard(row[0] if row else -1, now_s=now_s)
+                for chore in self._chores:
+                    await chore()
+        except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError) as error:
+            if now_s - self._last_heard_s > BLIND_LIMIT_S and self.value >= 0:
+                self._forget()
+                log.warning("access.forgotten", reason=type(error).__name__)
 
     async def heard(self, epoch: int, *, now_s: float) -> None:
         """Take word of the database's epoch."""

@@ -29,6 +29,8 @@ class AliError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
+    openai_type: ClassVar[str | None] = None
+    """OpenAI's `error.type`, where it is not the one that goes with the status."""
 
     def __init__(
         self,

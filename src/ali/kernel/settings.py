@@ -8,16 +8,21 @@ import re
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote, urlsplit
+from typing import Any, Final, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ali.kernel.outbound import read_allowed
-
-SERVICE_ROLE: Final = "ali_service"
-"""The database role that carries the service's rights: no owner of anything, bound by row-level security."""
+from ali.kernel.service_role import SERVICE_ROLE, with_role
+from ali.kernel.setting_values import (
+    Alias,
+    CompatibleProvider,
+    ModelPrice,
+    OpenIdProvider,
+    checked_base_url,
+    resolved,
+)
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _SERVED_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]")
@@ -25,127 +30,6 @@ _SERVED_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]")
 
 def _default_home() -> Path:
     return Path.home() / ".local" / "share" / "ali"
-
-
-def _resolved(value: object) -> object:
-    """A `file://` reference as the content of its file, one trailing newline off; anything else as it is."""
-    if isinstance(value, str) and value.startswith("file://"):
-        path = Path(urlsplit(value).path)
-        try:
-            return path.read_text(encoding="utf-8").removesuffix("\n")
-        except OSError as error:
-            raise ValueError(f"the secret's file {path} cannot be read: {error.strerror}") from error
-    return value
-
-
-class CompatibleProvider(BaseModel):
-    """A server that speaks OpenAI's dialect, run or chosen by the operator (vLLM, Ollama, Mistral, a gateway)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-    base_url: str
-    api_key: SecretStr | None = None
-    models: tuple[str, ...]
-    """The model names that are routed to it; `NAME/model` reaches it for any other."""
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _read_reference(cls, value: object) -> object:
-        return _resolved(value)
-
-    @field_validator("base_url")
-    @classmethod
-    def _check_url(cls, value: str) -> str:
-        return checked_base_url(value)
-
-
-class OpenIdProvider(BaseModel):
-    """An issuer of OpenID Connect whose people may sign in: Google, Entra, Keycloak, or any other."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-    """In the sign-in page's address, and in what people choose from."""
-    issuer: str
-    """Exactly as the issuer writes it; `/.well-known/openid-configuration` is read below it."""
-    client_id: Annotated[str, Field(min_length=1)]
-    client_secret: SecretStr | None = None
-    """None: a public client, by PKCE alone."""
-    scopes: tuple[str, ...] = ("openid", "email", "profile")
-    group_claim: str = "groups"
-    """The claim that lists a person's groups; `realm_access.roles` reaches into objects."""
-    group_roles: dict[str, str] = Field(default_factory=dict)
-    """Group to role; the first entry whose group the person is in decides."""
-    default_role: str | None = None
-    """The role of people in none of those groups; None: they may not sign in."""
-    allowed_email_domains: tuple[str, ...] = ()
-    """Set: only people with a verified address in one of these domains."""
-    trusts_email: bool = False
-    """Take an address as verified though the issuer does not say so. Entra never says; a tenant's own addresses are."""
-    allow_http: bool = False
-    """For an issuer on this machine or inside a private network."""
-
-    @field_validator("client_secret", mode="before")
-    @classmethod
-    def _read_reference(cls, value: object) -> object:
-        return _resolved(value) or None
-
-    @field_validator("scopes")
-    @classmethod
-    def _asks_for_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "openid" not in value:
-            raise ValueError("the scopes must include openid")
-        return value
-
-    @model_validator(mode="after")
-    def _check_issuer(self) -> "OpenIdProvider":
-        parts = urlsplit(self.issuer)
-        if parts.scheme not in ({"https", "http"} if self.allow_http else {"https"}) or not parts.hostname:
-            raise ValueError("an issuer looks like https://host/path; http needs allow_http")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("an issuer has no credentials, query or fragment")
-        return self
-
-
-class Alias(BaseModel):
-    """A model name of the operator's own, standing for an ordered or weighted list of targets."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    targets: tuple[str, ...] = Field(min_length=1)
-    weights: tuple[int, ...] | None = None
-    """None: in the order given, the next one when the one before fails. Else the first is drawn by weight."""
-    cache_ttl_s: int | None = Field(default=None, ge=1)
-    """Set: exact repeats of a request to this alias are answered from the cache for so many seconds."""
-
-    @model_validator(mode="after")
-    def _one_weight_each(self) -> "Alias":
-        if self.weights is not None and (len(self.weights) != len(self.targets) or min(self.weights) < 1):
-            raise ValueError("give one weight of at least 1 for each target")
-        return self
-
-
-def with_role(dsn: str, role: str) -> str:
-    """A libpq connection string, URL or key-value, under which each session begins with `set role`.
-
-    A startup option, so that no round trip is spent; a pooler in transaction mode refuses it, and needs a login of the
-    service's own instead.
-    """
-    setting = f"-c role={role}"
-    if "://" not in dsn:
-        return f"{dsn} options='{setting}'"
-    return f"{dsn}{'&' if '?' in dsn else '?'}options={quote(setting, safe='')}"
-
-
-def checked_base_url(value: str) -> str:
-    """An http(s) base URL without credentials, query or fragment, its final slash off. Raises ValueError."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("a base URL looks like https://host/v1")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("a base URL has no credentials, query or fragment")
-    return value.rstrip("/")
 
 
 def _custom(name: str) -> Any:  # noqa: ANN401 - Pydantic's own type for a field
@@ -205,6 +89,10 @@ class Settings(BaseSettings):
         default=(), description="Servers that speak OpenAI's dialect, as a JSON list."
     )
     aliases: dict[str, Alias] = Field(default_factory=dict, description="Model aliases, as a JSON object.")
+    model_prices: dict[str, ModelPrice] = Field(
+        default_factory=dict,
+        description="Prices of models that the catalog lacks or that cost something else here, as a JSON object.",
+    )
 
     requests_per_minute: int | None = Field(
         default=None, ge=1, description="Requests a minute allowed to each API key; unset: no limit."
@@ -321,7 +209,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_reference(cls, value: object) -> object:
         """References are read; an empty variable counts as unset."""
-        return _resolved(value) or None
+        return resolved(value) or None
 
     @field_validator("openai_base_url", "anthropic_base_url")
     @classmethod

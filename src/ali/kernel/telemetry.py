@@ -90,6 +90,29 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.budget_refusals = Counter(
+            "ali_budget_refusals_total",
+            "Requests that a hard budget refused, by what it is of and its period.",
+            ["scope", "period"],
+            registry=self.registry,
+        )
+        self.budget_thresholds = Counter(
+            "ali_budget_thresholds_crossed_total",
+            "Thresholds of budgets that were crossed.",
+            ["scope", "period"],
+            registry=self.registry,
+        )
+        self.budget_webhooks = Counter(
+            "ali_budget_webhooks_total",
+            "Attempts to tell a webhook of it (delivered, failed, given_up).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.budget_orphans = Counter(
+            "ali_budget_reservations_orphaned_total",
+            "Reservations of dead processes that were let go.",
+            registry=self.registry,
+        )
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -7,9 +7,10 @@ from ali.features.idempotency import models as idempotency
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
 from ali.features.metering import models as metering
+from ali.features.metering.budgets import models as budgets
 from ali.kernel.db import Base
 
-MODULES = (audit, idempotency, identity, keys, metering)
+MODULES = (audit, budgets, idempotency, identity, keys, metering)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 

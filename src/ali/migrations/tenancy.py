@@ -12,7 +12,7 @@ from typing import Final
 
 from alembic import op
 
-from ali.kernel.settings import SERVICE_ROLE
+from ali.kernel.service_role import SERVICE_ROLE
 
 _ORGANIZATION: Final = "(select current_setting('ali.organization')::uuid)"
 _PROJECT: Final = "(select nullif(current_setting('ali.project'), '*')::uuid)"

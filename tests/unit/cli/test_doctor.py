@@ -121,6 +121,19 @@ def test_a_providers_key_and_base_url_are_looked_at_without_the_network(
     assert _found()[f"provider {provider}"].status is status
 
 
+def test_models_without_a_price_and_prices_without_a_model_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _found()["model prices"].status is CheckStatus.OK
+    server = '{"name": "local", "base_url": "http://127.0.0.1:8001/v1", "models": ["mine", "yours"]}'
+    monkeypatch.setenv("ALI_COMPATIBLE_PROVIDERS", f"[{server}]")
+    monkeypatch.setenv("ALI_MODEL_PRICES", '{"local/mine": {"input": 1, "output": 2}}')
+    assert _found()["model prices"].detail == "none for yours"
+    prices = '{"mine": {"input": 1, "output": 2}, "yours": {"input": 0, "output": 0}}'
+    monkeypatch.setenv("ALI_MODEL_PRICES", prices)
+    assert _found()["model prices"].status is CheckStatus.OK
+    monkeypatch.setenv("ALI_ALIASES", '{"yours": {"targets": ["gpt-4.1"]}}')
+    assert _found()["model prices"].detail == "yours is an alias"
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(200, CheckStatus.OK), (401, CheckStatus.FAIL), (302, CheckStatus.WARN), (500, CheckStatus.WARN)],

@@ -16,7 +16,7 @@ import pytest
 
 from ali.features.identity.openid import Fetch, RelyingParty, SignerCache, SignInRefused
 from ali.features.identity.openid.person import NotAdmitted
-from ali.kernel.settings import OpenIdProvider
+from ali.kernel.setting_values import OpenIdProvider
 from tests.fixtures.tools import requires_environment
 
 SERVE: Final = Path(__file__).resolve().parents[2] / "fixtures" / "canaille" / "serve.py"

@@ -56,7 +56,7 @@ def test_revisions_are_named_for_their_phase_and_file() -> None:
 def test_every_slice_with_tables_is_in_the_metadata() -> None:
     root = Path(ali.__file__).parent
     found = {
-        ".".join(("ali", *path.relative_to(root).with_suffix("").parts)) for path in root.glob("features/*/models.py")
+        ".".join(("ali", *path.relative_to(root).with_suffix("").parts)) for path in root.glob("features/**/models.py")
     }
     assert {module.__name__ for module in MODULES} == found
     assert all(import_module(name) for name in found)

@@ -11,9 +11,10 @@ from ali.features.chat.limit_headers import limit_headers
 from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S
 from ali.features.chat.routing import Route
+from ali.features.chat.spend_bound import most_microusd
 from ali.features.identity import Principal
 from ali.features.identity.principal import project_named
-from ali.features.metering import OpenRecord
+from ali.features.metering import LedgerUnavailable, OpenRecord
 from ali.features.metering.limiting import Limiter, Verdict, counting, explain
 from ali.kernel.errors import InvalidRequest, PayloadTooLarge, RateLimited
 from ali.providers.contract import Dialect
@@ -52,9 +53,10 @@ class Admission:
 
 
 async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receive: Receive) -> Admission:
-    """Authenticate, read, limit, route, open a usage record. Raises `AliError` for whatever is refused.
+    """Authenticate, read, limit, route, reserve, open a usage record. Raises `AliError` for whatever is refused.
 
-    One database round trip for a key that is not remembered, one where PostgreSQL counts the limits; otherwise none.
+    One database round trip for a key that is not remembered, one where PostgreSQL counts the limits, and one where a
+    hard budget binds; otherwise none.
     """
     principal = await _recognised(gateway, operation, arrival)
     project_id = principal.require_project()
@@ -77,7 +79,12 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     claimed = await _within_limits(gateway, operation, envelope, record)
     try:
         route = gateway.router.resolve(envelope.model, operation)
-        gateway.ledger.admit(record)
+        await gateway.reservations.hold(record, most_microusd=lambda: most_microusd(route, envelope))
+        try:
+            gateway.ledger.admit(record)
+        except LedgerUnavailable:
+            gateway.reservations.release_soon(record.id)
+            raise
     except BaseException:
         claimed.settle(gateway.limiter, used_tokens=0)
         raise

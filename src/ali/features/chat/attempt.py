@@ -35,7 +35,7 @@ from ali.providers.translate import (
 
 _ERROR_BODY_BYTES = 256 * 1024
 _CHARS_A_TOKEN = 4
-_DEFAULT_MAX_TOKENS = 8192
+DEFAULT_MAX_TOKENS = 8192
 _SAMPLING = ("temperature", "top_p", "top_k")
 _OPENAI = Dialect.OPENAI
 _RELAYED_AS_THEY_ARE = frozenset(range(400, 500)) - {401, 402, 403, 407, 408, 429}
@@ -161,7 +161,7 @@ def _as_messages(target: Target, envelope: RequestEnvelope) -> tuple[bytes, tupl
     translated = chat_to_messages(
         envelope.document(),
         model=target.model,
-        default_max_tokens=target.card.default_max_tokens if target.card else _DEFAULT_MAX_TOKENS,
+        default_max_tokens=target.card.default_max_tokens if target.card else DEFAULT_MAX_TOKENS,
         anthropic_version="2023-06-01" if target.has("sampling_parameters") else "2026-10-21",
     )
     if envelope.stream:

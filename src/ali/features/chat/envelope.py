@@ -129,7 +129,7 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
         raise InvalidRequest("The JSON body is nested too deeply.") from error
     content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
     if b"\\u00" in body or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
-        _refuse_repeated_keys(body)
+        refuse_repeated_keys(body)
     if not _MODEL_NAME.fullmatch(seen.model):
         raise ModelUnknown(
             "The model's name is empty, too long, or holds characters that no model's name has. "
@@ -171,8 +171,8 @@ def _not_json(error: Exception) -> InvalidRequest:
     return InvalidRequest(f"The body is not valid JSON ({str(error)[:200]}). Send a JSON object in UTF-8.")
 
 
-def _refuse_repeated_keys(body: bytes) -> None:
-    """A body that names a key twice may mean one model here and another at the provider: refused.
+def refuse_repeated_keys(body: bytes) -> None:
+    """A body that names a key twice may mean one model here and another at the provider: refused as `InvalidRequest`.
 
     Called only where the bytes leave a doubt (the key's text occurs more than once, or letters may be escaped).
     """

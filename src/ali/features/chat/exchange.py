@@ -243,6 +243,9 @@ class Exchange:
         prices = target.prices if target else self._prices_tried()
         if prices is not None:
             record.cost_microusd = cost_microusd(prices, record.usage)
+            if record.reserved_microusd is not None and not record.usage.reported:
+                # An estimate by the length of texts may pass what the request could cost at most; a bill may not.
+                record.cost_microusd = min(record.cost_microusd, record.reserved_microusd)
 
     def _prices_tried(self) -> Prices | None:
         for target in self._admission.route.targets:

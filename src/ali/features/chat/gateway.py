@@ -12,6 +12,7 @@ from ali.features.chat.routing import Router
 from ali.features.chat.tally import Tally
 from ali.features.keys.authenticate import CredentialReader
 from ali.features.metering import Ledger
+from ali.features.metering.budgets import Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
 from ali.kernel.ids import uuid7
 from ali.kernel.telemetry import Metrics
@@ -41,6 +42,7 @@ class Gateway:
     router: Router
     failover: Failover
     ledger: Ledger
+    reservations: Reservations
     limiter: Limiter
     rules: RuleBook
     repeats: RepeatCache

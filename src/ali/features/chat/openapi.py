@@ -25,7 +25,7 @@ _ERRORS = {
     "403": "The API key's role does not carry the permission.",
     "404": "There is no such model here.",
     "413": "The body is too large.",
-    "429": "Too fast; `retry-after` says when to come back.",
+    "429": "Too fast, or more than a budget has left; `retry-after` says when to come back.",
     "502": "The provider failed.",
     "503": "The service or the provider cannot serve now.",
     "504": "The provider did not answer in time.",

@@ -15,19 +15,43 @@ FREE = Prices(input=0, cached_input=0, cache_write=0, output=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPrice:
+    """What the operator says that a model costs, and the most that one answer of it has."""
+
+    prices: Prices
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One model at one provider, with its health."""
 
     upstream: Upstream
     model: str
     card: ModelCard | None
-    """None: an operator's model that the catalog does not know; it is served, and costs nothing here."""
+    """None: an operator's model that the catalog does not know; it is served, and costs what the operator says."""
     breaker: CircuitBreaker
+    own: OwnPrice | None = None
+    """The operator's word, which goes before the catalog's."""
 
     @property
     def prices(self) -> Prices:
-        """What it costs."""
+        """What it costs; nothing where nobody has said."""
+        if self.own is not None:
+            return self.own.prices
         return self.card.prices if self.card else FREE
+
+    @property
+    def priced(self) -> bool:
+        """Whether anybody has said what it costs."""
+        return self.own is not None or self.card is not None
+
+    @property
+    def max_output_tokens(self) -> int:
+        """The most that one answer has; 0 where nothing is generated."""
+        if self.card is not None:
+            return self.card.max_output_tokens
+        return self.own.max_output_tokens if self.own is not None else 0
 
     def has(self, capability: str) -> bool:
         """Whether the catalog says so; unknown models are given the benefit of the doubt."""
@@ -69,11 +93,13 @@ class Router:
         catalog: Catalog,
         aliases: Mapping[str, AliasSpec],
         compatible_models: Mapping[str, str],
+        own_prices: Mapping[str, OwnPrice] | None = None,
     ) -> None:
         self._upstreams = upstreams
         self._catalog = catalog
         self._compatible = compatible_models
         self._aliases = aliases
+        self._own_prices = own_prices or {}
         self._targets: dict[tuple[str, str], Target] = {}
         self._routes: dict[tuple[str, str], Route] = {}
 
@@ -114,7 +140,8 @@ class Router:
         key = (provider, upstream_model)
         target = self._targets.get(key)
         if target is None:
-            target = Target(upstream=upstream, model=upstream_model, card=card, breaker=CircuitBreaker())
+            own = self._own_prices.get(f"{provider}/{upstream_model}") or self._own_prices.get(upstream_model)
+            target = Target(upstream=upstream, model=upstream_model, card=card, breaker=CircuitBreaker(), own=own)
             if len(self._targets) < 4096:
                 self._targets[key] = target
         return target

@@ -129,8 +129,9 @@ class Ledger:
         """Commit one batch, however often it takes. A record that the database refuses for what it holds is told apart
         from its batch by halving, logged whole and given up, so that one poisoned record never stops the ledger.
         """
-        rows = [record.row(self._instance_id) for record in opening]
-        rows += [record.row(self._instance_id) for record, _ in settling]
+        # By id: a call that is cut off while it waits for its commit is settled twice, and one row may come but once.
+        records = {record.id: record for record in (*opening, *(record for record, _ in settling))}
+        rows = [record.row(self._instance_id) for record in records.values()]
         batch = orjson.dumps(rows)
         while True:
             try:

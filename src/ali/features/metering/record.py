@@ -16,8 +16,8 @@ class OpenRecord:
 
     __slots__ = (
         "api_key_id", "attempts", "cached", "cost_microusd", "duration_ms", "error_code", "first_token_ms", "id",
-        "model", "operation", "organization_id", "outcome", "project_id", "provider", "started_at", "started_s",
-        "status", "streamed", "upstream_model", "usage", "user_id",
+        "model", "operation", "organization_id", "outcome", "project_id", "provider", "reserved_microusd",
+        "started_at", "started_s", "status", "streamed", "upstream_model", "usage", "user_id",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,8 @@ class OpenRecord:
         self.attempts = 0
         self.usage = Usage()
         self.cost_microusd = 0
+        self.reserved_microusd: int | None = None
+        """What hard budgets hold for it; None: none does."""
         self.first_token_ms: int | None = None
         self.duration_ms: int | None = None
 

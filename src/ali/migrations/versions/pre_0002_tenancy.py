@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from ali.kernel.settings import SERVICE_ROLE
+from ali.kernel.service_role import SERVICE_ROLE
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0002_tenancy"

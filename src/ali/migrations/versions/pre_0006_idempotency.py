@@ -8,7 +8,7 @@ from alembic import op
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0006_idempotency"
-down_revision: str | None = "pre_0004_limits"
+down_revision: str | None = "pre_0005_budgets"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
