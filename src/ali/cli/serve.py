@@ -137,7 +137,7 @@ def _run(settings: Settings, listener: socket.socket, stack: contextlib.ExitStac
 
 def _import_application() -> None:
     with importing():
-        import ali.app  # noqa: PLC0415 - while PostgreSQL starts
+        import ali.app.edge  # noqa: PLC0415 - while PostgreSQL starts
         import ali.cli.server  # noqa: F401, PLC0415 - as above
 
 

@@ -1,0 +1,139 @@
+"""The process-wide objects, made here alone: each one, what it is given, and how it ends."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import async_sessionmaker
+
+from ali.app.outbound import webhook_post
+from ali.app.upstreams import aliases, own_prices, reachable
+from ali.features.chat.failover import Failover
+from ali.features.chat.gateway import Gateway
+from ali.features.chat.repeats import RepeatCache
+from ali.features.chat.resilience import RetryBudget
+from ali.features.chat.routing import Router
+from ali.features.chat.tally import Tally
+from ali.features.idempotency import Claims, Keeping, Sealer
+from ali.features.keys.authenticate import Authenticator
+from ali.features.keys.recognise import KeyRing
+from ali.features.metering import Ledger
+from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
+from ali.features.metering.limiting import Limiter, RuleBook
+from ali.kernel.db import Pool, make_engine, make_pool
+from ali.kernel.epoch import EpochWatch
+from ali.kernel.ids import uuid7
+from ali.kernel.settings import Settings
+from ali.kernel.telemetry import Metrics
+from ali.providers.catalog import load_catalog
+from ali.providers.contract import Deadlines
+
+
+async def assemble(
+    api: FastAPI,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    hmac_secret: bytes,
+    make_repeats: Callable[[], RepeatCache],
+    make_limiter: Callable[[Pool, Metrics], Limiter],
+) -> None:
+    """Build the process-wide objects and leave their ends on `stack`."""
+    metrics = Metrics()
+    dsn = settings.service_dsn()
+    pool = make_pool(dsn, size=settings.database_pool_size)
+    await pool.open()
+    stack.push_async_callback(pool.close, timeout=2)
+    engine = make_engine(dsn, size=settings.database_pool_size)
+    stack.push_async_callback(engine.dispose)
+    upstreams = reachable(settings)
+    for upstream in upstreams.values():
+        stack.push_async_callback(upstream.close)
+    repeats = make_repeats()
+    stack.push_async_callback(repeats.close)
+    epoch = EpochWatch(pool)
+    keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
+    epoch.beside(keys.mark_used)
+    authenticator = Authenticator(keys)
+    rules = RuleBook(requests_per_key=settings.requests_per_minute)
+    epoch.reload_on_change(lambda: rules.reload(pool))
+    instance_id = uuid7()
+    ledger = Ledger(dsn, pool, instance_id=instance_id, metrics=metrics, prepares=settings.embedded)
+    limiter = make_limiter(pool, metrics)
+    await limiter.open()
+    stack.push_async_callback(limiter.close)
+    claims = Claims(
+        pool,
+        Sealer(hmac_secret),
+        instance_id=instance_id,
+        ttl_s=settings.idempotency_ttl_s,
+        max_answer_bytes=settings.idempotency_max_answer_bytes,
+    )
+    epoch.beside(claims.keep_house)
+    book = BudgetBook(pool)
+    epoch.reload_on_change(book.load)
+    reservations = Reservations(pool, book, instance_id=instance_id, metrics=metrics)
+    keeper = BudgetKeeper(
+        pool, book, reservations, hmac_secret=hmac_secret, post=webhook_post(settings), metrics=metrics
+    )
+    await epoch.poll()
+    running = (
+        *(epoch.run(), ledger.run(), ledger.keep_house(), limiter.run()),
+        *(keeper.keep_house(), keeper.tell_thresholds()),
+    )
+    chores = [asyncio.create_task(chore) for chore in running]
+    stack.push_async_callback(_stop, chores)
+    stack.push_async_callback(limiter.drain)
+    stack.push_async_callback(ledger.drain, deadline_s=5)
+    router = Router(
+        upstreams=upstreams,
+        catalog=load_catalog(),
+        aliases=aliases(settings, upstreams),
+        compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
+        own_prices=own_prices(settings),
+    )
+    metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
+    tally = Tally(metrics)
+    api.state.authenticator = authenticator
+    api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+    api.state.hmac_secret = hmac_secret
+    api.state.deliver_invitation = None
+    api.state.router = router
+    api.state.pool = pool
+    api.state.metrics = metrics
+    api.state.keeping = Keeping(
+        authenticator=authenticator,
+        claims=claims,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        wait_s=settings.idempotency_wait_s,
+    )
+    api.state.gateway = Gateway(
+        authenticator=authenticator,
+        router=router,
+        failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
+        ledger=ledger,
+        reservations=reservations,
+        limiter=limiter,
+        rules=rules,
+        repeats=repeats,
+        metrics=metrics,
+        tally=tally,
+        deadlines=Deadlines(
+            connect_s=settings.upstream_connect_s,
+            first_byte_s=settings.upstream_first_byte_s,
+            silence_s=settings.upstream_silence_s,
+            total_s=settings.upstream_total_s,
+        ),
+        max_body_bytes=settings.max_body_bytes,
+        max_upstream_body_bytes=settings.max_upstream_body_bytes,
+        max_event_bytes=settings.max_event_bytes,
+    )
+
+
+async def _stop(chores: list[asyncio.Task[None]]) -> None:
+    for chore in chores:
+        chore.cancel()
+    await asyncio.gather(*chores, return_exceptions=True)

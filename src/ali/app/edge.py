@@ -1,0 +1,107 @@
+"""From the outermost callable to the routes: settings in, an ASGI application out."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+import ali
+from ali.app.assembly import assemble
+from ali.app.document import describe
+from ali.app.operations import add_operator_routes
+from ali.app.stores import limiter_kind, repeats_kind
+from ali.features.chat import http as chat_http
+from ali.features.chat.gateway import Receive, Scope, Send, arrive
+from ali.features.chat.hot import refuse, serve
+from ali.features.chat.operations import OPERATIONS
+from ali.features.idempotency import Once
+from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
+from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
+from ali.features.metering.http import ROUTERS as METERING_ROUTERS
+from ali.kernel.edge import Doorway, EdgeRules
+from ali.kernel.errors import MethodNotAllowed
+from ali.kernel.log import configure_logging
+from ali.kernel.settings import Settings
+from ali.kernel.web import answer_errors
+
+_HOT = {operation.path: operation for operation in OPERATIONS}
+
+
+def create_app(settings: Settings, *, hmac_secret: bytes) -> "Edge":
+    """The service. `hmac_secret` is the key under which API keys are stored.
+
+    Nothing is connected until the ASGI lifespan starts.
+    """
+    return Edge(_fastapi(settings, hmac_secret), rules=_edge_rules(settings))
+
+
+class Edge:
+    """The outermost callable. Behind the doorway, hot operations go to their plain ASGI route, all else to FastAPI."""
+
+    def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
+        self.api = api
+        self._doorway = Doorway(Once(self._route, lambda: api.state.keeping), rules)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._doorway(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
+        if operation is None:
+            await self.api(scope, receive, send)
+        elif scope["method"] == "POST":
+            await serve(self.api.state.gateway, operation, scope, receive, send)
+        else:
+            error = MethodNotAllowed(
+                f"{operation.path} takes POST, not {scope['method'][:10]}.", headers=(("allow", "POST"),)
+            )
+            await refuse(error, operation=operation, arrival=arrive(scope), send=send)
+
+
+def _edge_rules(settings: Settings) -> EdgeRules:
+    return EdgeRules(
+        hot_paths=_HOT.keys(),
+        max_body_bytes=settings.max_body_bytes,
+        max_json_bytes=settings.max_json_bytes,
+        cors_origins=settings.cors_origins,
+        cors_credentials=settings.cors_credentials,
+        trusted_hosts=settings.trusted_hosts,
+        trusted_proxies=settings.trusted_proxies,
+        forwarded_header=settings.forwarded_header,
+    )
+
+
+def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
+    make_repeats = repeats_kind(settings)
+    make_limiter = limiter_kind(settings, secret=hmac_secret)
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await assemble(
+                *(api, settings, stack), hmac_secret=hmac_secret, make_repeats=make_repeats, make_limiter=make_limiter
+            )
+            yield
+
+    api = FastAPI(
+        title="Ali API",
+        version=ali.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
+    )
+    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
+        api.include_router(router)
+    answer_errors(api)
+    add_operator_routes(api)
+    describe(api)
+    return api
+
+
+def create_app_from_environment() -> Edge:
+    """The service as its worker processes make it, from the environment and the home folder."""
+    settings = Settings()
+    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    return create_app(settings, hmac_secret=settings.hmac_secret())
