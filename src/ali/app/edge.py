@@ -9,6 +9,7 @@ import ali
 from ali.app.assembly import assemble
 from ali.app.document import describe
 from ali.app.operations import add_operator_routes
+from ali.app.ordinary import Ordinary
 from ali.app.stores import limiter_kind, repeats_kind
 from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
@@ -40,6 +41,7 @@ class Edge:
 
     def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
         self.api = api
+        self._ordinary = Ordinary(api, lambda: api.state.metrics)
         self._doorway = Doorway(Once(self._route, lambda: api.state.keeping), rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +51,7 @@ class Edge:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None:
-            await self.api(scope, receive, send)
+            await self._ordinary(scope, receive, send)
         elif scope["method"] == "POST":
             await serve(self.api.state.gateway, operation, scope, receive, send)
         else:

@@ -132,9 +132,25 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
         yield passed(name, f"PostgreSQL {found.server_version}, {found.size_bytes >> 20} MB")
         if found.current:
             yield passed("schema", f"at {found.head}")
+            yield _tenancy(settings)
         else:
             detail = f"at {found.revision or 'nothing'}, and {found.head} is needed"
             yield failed("schema", detail, hint="`ali database migrate`, which `ali serve` does by itself.")
+
+
+def _tenancy(settings: Settings) -> CheckResult:
+    name = "tenancy"
+    try:
+        database.require_bound_role(settings.service_dsn())
+    except database.DatabaseUnreachable as error:
+        hint = "Check DATABASE_URL; its role, or with one URL for both ali_service, must be one that it may take."
+        return failed(name, error.message, hint=hint)
+    except database.DatabaseUnsuitable as error:
+        return failed(name, "row-level security does not bind the service's role", hint=error.message)
+    if not settings.embedded and settings.database_owner_url is None:
+        hint = "Give the service a login of its own, and the owner's URL in ALI_DATABASE_OWNER_URL: docs/how-to/run.md."
+        return warned(name, "the service takes the role ali_service from the owner's login", hint=hint)
+    return passed(name, "row-level security binds the service's role")
 
 
 def _hmac_secret(settings: Settings) -> Iterator[CheckResult]:

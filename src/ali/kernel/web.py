@@ -1,5 +1,8 @@
 """Errors of ordinary routes, answered in the caller's dialect whatever raised them."""
 
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -7,6 +10,12 @@ from starlette.exceptions import HTTPException
 from ali.kernel.envelopes import envelope_of, error_body, error_headers
 from ali.kernel.errors import AliError, InvalidRequest, MethodNotAllowed, NotFound
 from ali.kernel.ids import new_id
+
+App = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[MutableMapping[str, Any]], Awaitable[None]]],
+    Awaitable[None],
+]
+"""An ASGI application."""
 
 
 def answer_errors(api: FastAPI) -> None:
@@ -18,7 +27,7 @@ def answer_errors(api: FastAPI) -> None:
 
 
 def _error_response(request: Request, error: AliError) -> Response:
-    name = new_id("req")
+    name: str = getattr(request.state, "request_id", None) or new_id("req")
     envelope = envelope_of(request.url.path, anthropic_version="anthropic-version" in request.headers)
     body = error_body(error, envelope=envelope, request_id=name)
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in error_headers(error)}
@@ -26,7 +35,7 @@ def _error_response(request: Request, error: AliError) -> Response:
         body,
         status_code=error.http_status,
         media_type="application/json",
-        headers={**headers, "x-request-id": name, "request-id": name},
+        headers=headers,
     )
 
 

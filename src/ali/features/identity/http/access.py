@@ -25,7 +25,6 @@ from ali.features.audit import Actor
 from ali.features.identity.principal import PROJECT_HEADER, Principal, project_named
 from ali.features.identity.roles import Permission
 from ali.kernel.db import enter_tenant
-from ali.kernel.ids import new_id
 
 _bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer ali_…`, or a person's access token")
 _header = APIKeyHeader(name="x-api-key", auto_error=False, description="`x-api-key: ali_…`")
@@ -104,15 +103,8 @@ def client_address(request: Request) -> str | None:
 
 
 async def _acting(request: Request, principal: Authenticated) -> Actor:
-    return principal.actor(address=client_address(request), request_id=_request_id(request))
+    return principal.actor(address=client_address(request), request_id=request.state.request_id)
 
 
 Acting = Annotated[Actor, Depends(_acting)]
 """The caller as the audit record names it."""
-
-
-def _request_id(request: Request) -> str:
-    name: str | None = getattr(request.state, "request_id", None)
-    if name is None:
-        name = request.state.request_id = new_id("req")
-    return name
