@@ -30,6 +30,7 @@ from ali.features.identity.http.access import requires
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
+from ali.features.metering.http import limits as limits_http
 from ali.features.metering.limiting import LEASE_S, Limiter, ProcessStore, RuleBook
 from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.shared import SharedStore
@@ -119,6 +120,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
     )
     api.include_router(chat_http.router)
     api.include_router(approvals_http.router)
+    api.include_router(limits_http.router)
     answer_errors(api)
     _add_operator_routes(api)
     _describe(api)

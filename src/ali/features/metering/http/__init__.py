@@ -1,0 +1,1 @@
+"""Routes of metering, one module a noun."""
