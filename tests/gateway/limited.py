@@ -10,7 +10,8 @@ from uuid import UUID
 import aiohttp
 import psycopg
 
-from ali.kernel.ids import shown_id, uuid7
+from ali.features.metering.limiting.drafts import owner_name
+from ali.kernel.ids import uuid7
 from ali.ops.simulator import Simulator
 from tests.fixtures.database import IssuedKey, Tenant, issue_key
 from tests.fixtures.service import Serve, Service, providers
@@ -51,7 +52,7 @@ class Limited:
     @property
     def project(self) -> dict[str, str]:
         """The scope of the tenant's project."""
-        return {"kind": "project", "id": shown_id("proj", self.tenant.project_id)}
+        return {"kind": "project", "id": owner_name("project", self.tenant.project_id)}
 
     def caller(self, *, person: bool = False) -> IssuedKey:
         """A fresh key of the project."""

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from ali.features.metering.limiting import limiter
-from ali.kernel.ids import shown_id
+from ali.features.metering.limiting.drafts import owner_name
 from ali.ops.simulator import Answer, Fault, Simulator
 from ali.providers.contract import Usage
 from tests.end_to_end.service import clean_environment, started
@@ -47,7 +47,7 @@ def _key(limited: Limited) -> tuple[dict[str, str | None], IssuedKey, IssuedKey]
 def _user(limited: Limited) -> tuple[dict[str, str | None], IssuedKey, IssuedKey]:
     key = limited.caller(person=True)
     assert key.user_id is not None
-    return {"kind": "user", "id": shown_id("user", key.user_id, separator="-")}, key, limited.caller(person=True)
+    return {"kind": "user", "id": owner_name("user", key.user_id)}, key, limited.caller(person=True)
 
 
 @pytest.mark.parametrize("scope", [_organization, _project, _key, _user])
@@ -318,7 +318,7 @@ def test_two_processes_hold_one_limit_that_either_may_set(tenant: Tenant, tmp_pa
 
 
 def _scope(key: IssuedKey) -> dict[str, str]:
-    return {"kind": "key", "id": shown_id("key", key.id)}
+    return {"kind": "key", "id": owner_name("key", key.id)}
 
 
 async def _status(session: aiohttp.ClientSession, url: str, key: IssuedKey) -> int:

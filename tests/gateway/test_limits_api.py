@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from ali.features.identity import ROLES, Permission
-from ali.kernel.ids import shown_id
+from ali.features.metering.limiting.drafts import owner_name
 from ali.ops.simulator import Simulator
 from tests.fixtures.database import IssuedKey, issue_key, make_tenant
 from tests.fixtures.service import Serve
@@ -78,7 +78,7 @@ async def test_one_scope_and_model_has_one_limit(limited: Limited) -> None:
             assert (await limited.manage("POST", "", body))[0] == 200
             status, answer = await limited.manage("POST", "", {**body, "tokens_per_minute": 1})
             assert (status, answer["error"]["code"]) == (409, "limit_exists")
-    named = shown_id("org", limited.tenant.organization_id, separator="-")
+    named = owner_name("organization", limited.tenant.organization_id)
     organization = {"scope": {"kind": "organization", "id": named}, "requests_per_minute": 1}
     assert (await limited.manage("POST", "", organization))[0] == 409, "it was named without its id before"
 
@@ -103,10 +103,10 @@ def everything_of(limited: Limited, key: IssuedKey, project_id: UUID) -> dict[st
     """A scope of each kind around `key`, which belongs to a person."""
     assert key.user_id is not None
     return {
-        "project": {"kind": "project", "id": shown_id("proj", project_id)},
-        "key": {"kind": "key", "id": shown_id("key", key.id)},
-        "user": {"kind": "user", "id": shown_id("user", key.user_id, separator="-")},
-        "organization": {"kind": "organization", "id": shown_id("org", limited.tenant.organization_id, separator="-")},
+        "project": {"kind": "project", "id": owner_name("project", project_id)},
+        "key": {"kind": "key", "id": owner_name("key", key.id)},
+        "user": {"kind": "user", "id": owner_name("user", key.user_id)},
+        "organization": {"kind": "organization", "id": owner_name("organization", limited.tenant.organization_id)},
     }
 
 
@@ -137,8 +137,8 @@ async def test_what_is_revoked_or_archived_can_be_limited_no_more(limited: Limit
         connection.execute("update ali.api_key set revoked_at = now() where id = %s", (key.id,))
         connection.execute("update ali.project set archived_at = now() where id = %s", (project_id,))
     for scope in (
-        {"kind": "key", "id": shown_id("key", key.id)},
-        {"kind": "project", "id": shown_id("proj", project_id)},
+        {"kind": "key", "id": owner_name("key", key.id)},
+        {"kind": "project", "id": owner_name("project", project_id)},
     ):
         assert (await limited.manage("POST", "", {"scope": scope, "requests_per_minute": 1}))[0] == 404
 
@@ -181,11 +181,11 @@ async def test_a_person_without_an_organization_wide_role_reaches_the_projects_o
             (theirs, person.user_id, limited.tenant.organization_id),
         )
     for project in (theirs, other):
-        scope = {"kind": "project", "id": shown_id("proj", project)}
+        scope = {"kind": "project", "id": owner_name("project", project)}
         await limited.manage("POST", "", {"scope": scope, "requests_per_minute": 1})
     await limited.manage("POST", "", {"scope": {"kind": "organization"}, "requests_per_minute": 1})
     _, seen = await limited.manage("GET", key=person)
-    assert [each["scope"]["id"] for each in seen["data"]] == [shown_id("proj", theirs)]
+    assert [each["scope"]["id"] for each in seen["data"]] == [owner_name("project", theirs)]
 
 
 GOOD: dict[str, Any] = {"scope": {"kind": "key"}, "requests_per_minute": 1}
@@ -223,10 +223,10 @@ async def test_an_identifier_that_is_none_is_of_nothing(limited: Limited) -> Non
         ("key", "key_"),
         ("key", ""),
         ("key", "key_\x00"),
-        ("key", shown_id("key", limited.tenant.key_id).upper()),
+        ("key", owner_name("key", limited.tenant.key_id).upper()),
         ("key", str(limited.tenant.key_id)),
-        ("key", shown_id("proj", limited.tenant.project_id)),
-        ("project", shown_id("proj", limited.tenant.project_id, separator="-")),
+        ("key", owner_name("project", limited.tenant.project_id)),
+        ("project", owner_name("project", limited.tenant.project_id).replace("_", "-")),
         ("user", "user-' or '1'='1"),
     ):
         scope = {"kind": kind, "id": named}
@@ -250,7 +250,7 @@ async def test_a_change_that_changes_nothing_or_leaves_nothing_is_refused(limite
 
 async def test_each_act_leaves_an_audit_event_of_whom_and_what(limited: Limited) -> None:
     key = limited.caller()
-    scope = {"kind": "key", "id": shown_id("key", key.id)}
+    scope = {"kind": "key", "id": owner_name("key", key.id)}
     _, made = await limited.manage("POST", "", {"scope": scope, "requests_per_minute": 1})
     await limited.manage("POST", "", {"scope": scope, "requests_per_minute": 1})  # refused: no event
     await limited.manage("POST", f"/{made['id']}", {"tokens_per_minute": 5})

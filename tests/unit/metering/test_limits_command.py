@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ali.features.metering.limiting.cli import app
+from ali.features.metering.limiting.drafts import limit_name, owner_name
 from ali.kernel.errors import AliError, Conflict, InvalidRequest, NotFound
-from ali.kernel.ids import shown_id, uuid7
+from ali.kernel.ids import uuid7
 from tests.fixtures.database import Tenant
 
 
@@ -32,11 +33,11 @@ def test_a_limit_is_set_changed_listed_and_deleted(tenant: Tenant) -> None:
     [line] = ali(tenant, *set_it, "--requests-per-minute", "5", "--concurrent-streams", "0")
     name = line.split()[0]
     assert line.split() == [
-        *(name, shown_id("key", tenant.key_id), "gpt-4*"),
+        *(name, owner_name("key", tenant.key_id), "gpt-4*"),
         *("5", "requests", "per", "minute,", "0", "concurrent", "streams"),
     ]
     [changed] = ali(tenant, *set_it, "--requests-per-minute", "6")
-    assert changed.split()[:4] == [name, shown_id("key", tenant.key_id), "gpt-4*", "6"]
+    assert changed.split()[:4] == [name, owner_name("key", tenant.key_id), "gpt-4*", "6"]
     assert "0 concurrent streams" in changed, "what is left out stays"
     [each] = ali(tenant, "set", "--scope", "key", "--tokens-per-minute", "100")
     assert each.split()[1:5] == ["each", "key", "all", "models"]
@@ -60,7 +61,7 @@ def test_every_process_is_told_to_read_the_limits_again(tenant: Tenant) -> None:
 
     before = epoch()
     [line] = ali(tenant, "set", "--requests-per-minute", "5")
-    assert shown_id("org", tenant.organization_id, separator="-") in line
+    assert owner_name("organization", tenant.organization_id) in line
     assert epoch() > before
 
 
@@ -74,7 +75,7 @@ def test_every_process_is_told_to_read_the_limits_again(tenant: Tenant) -> None:
         (("set", "--scope", "key", "--of", "key_x", "--requests-per-minute", "5"), NotFound),
         (("set", "--scope", "user", "--of", str(uuid7()), "--requests-per-minute", "5"), NotFound),
         (("delete", "limit_x"), NotFound),
-        (("delete", shown_id("limit", uuid7())), NotFound),
+        (("delete", limit_name(uuid7())), NotFound),
     ],
 )
 def test_nonsense_is_explained(tenant: Tenant, arguments: tuple[str, ...], failure: type[AliError]) -> None:

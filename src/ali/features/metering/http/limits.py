@@ -1,17 +1,15 @@
 """Rate limits: `/v1/ali/limits`, in the form of OpenAI's objects and lists."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.metering.limiting import lifecycle
-from ali.features.metering.limiting.drafts import FIGURES, LIMIT, LimitChange, LimitDraft, owner_name
+from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name, owner_name, read_limit
 from ali.features.metering.limiting.lifecycle import reach_of
 from ali.features.metering.models import RateLimit
-from ali.kernel.ids import read_id, shown_id
 
 router = APIRouter(prefix="/v1/ali/limits", tags=["limits"])
 
@@ -36,7 +34,7 @@ async def list_limits(
 ) -> dict[str, Any]:
     """Those that this credential can see, newest first."""
     place = None
-    if after is not None and (place := _id(after)) is None:
+    if after is not None and (place := read_limit(after)) is None:
         raise lifecycle.LimitNotFound("`after` is the last_id of the page before.", param="after")
     reach = await reach_of(transaction, reader)
     found = await lifecycle.listed(transaction, reach=reach, after=place, limit=limit + 1)
@@ -54,7 +52,7 @@ async def list_limits(
 async def retrieve_limit(limit_id: LimitId, reader: Reader, transaction: Transaction) -> dict[str, Any]:
     """One limit."""
     reach = await reach_of(transaction, reader)
-    return _shown(await lifecycle.find(transaction, _id(limit_id), reach=reach))
+    return _shown(await lifecycle.find(transaction, read_limit(limit_id), reach=reach))
 
 
 @router.post("/{limit_id}", summary="Change a rate limit")
@@ -63,25 +61,21 @@ async def change_limit(
 ) -> dict[str, Any]:
     """Figures that are left out stay, null takes one away. Whom and which models it limits stays always."""
     reach = await reach_of(transaction, writer)
-    return _shown(await lifecycle.change(transaction, _id(limit_id), wanted, reach=reach, actor=acting))
+    return _shown(await lifecycle.change(transaction, read_limit(limit_id), wanted, reach=reach, actor=acting))
 
 
 @router.delete("/{limit_id}", summary="Delete a rate limit")
 async def delete_limit(limit_id: LimitId, writer: Writer, transaction: Transaction, acting: Acting) -> dict[str, Any]:
     """It holds nobody back any more within a second."""
     reach = await reach_of(transaction, writer)
-    await lifecycle.remove(transaction, _id(limit_id), reach=reach, actor=acting)
+    await lifecycle.remove(transaction, read_limit(limit_id), reach=reach, actor=acting)
     return {"object": "ali.rate_limit.deleted", "id": limit_id, "deleted": True}
-
-
-def _id(text: str) -> UUID | None:
-    return read_id(text, prefix=LIMIT)
 
 
 def _shown(limit: RateLimit) -> dict[str, Any]:
     return {
         "object": "ali.rate_limit",
-        "id": shown_id(LIMIT, limit.id),
+        "id": limit_name(limit.id),
         "scope": {
             "kind": limit.scope,
             "id": owner_name(limit.scope, limit.scope_id) if limit.scope_id is not None else None,

@@ -13,12 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ali.features.audit import Actor
 from ali.features.identity import Organization
 from ali.features.metering.limiting import lifecycle
-from ali.features.metering.limiting.drafts import FIGURES, LIMIT, LimitChange, LimitDraft, owner_name
+from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name, owner_name, read_limit
 from ali.features.metering.limiting.lifecycle import Reach
 from ali.features.metering.models import RateLimit
 from ali.kernel.db import make_engine
 from ali.kernel.errors import InvalidRequest, NotFound
-from ali.kernel.ids import read_id, shown_id
 from ali.kernel.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Set and show rate limits.")
@@ -87,7 +86,7 @@ def delete(
 
     async def act(session: AsyncSession) -> None:
         reach = await _reach(session, organization)
-        await lifecycle.remove(session, read_id(limit, prefix=LIMIT), reach=reach, actor=_OPERATOR)
+        await lifecycle.remove(session, read_limit(limit), reach=reach, actor=_OPERATOR)
 
     _in_transaction(act)
     print("Deleted.")
@@ -97,7 +96,7 @@ def _line(limit: RateLimit) -> str:
     whom = owner_name(limit.scope, limit.scope_id) if limit.scope_id is not None else f"each {limit.scope}"
     figures = [(figure, getattr(limit, figure)) for figure in FIGURES]
     said = ", ".join(f"{number} {figure.replace('_', ' ')}" for figure, number in figures if number is not None)
-    return f"{shown_id(LIMIT, limit.id)}  {whom:<37} {limit.model or 'all models':<16} {said}"
+    return f"{limit_name(limit.id)}  {whom:<37} {limit.model or 'all models':<16} {said}"
 
 
 def _named(scope: str, of: str) -> str:

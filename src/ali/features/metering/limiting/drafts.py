@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ali.kernel.ids import read_id, shown_id
 
-LIMIT: Final = "limit"
-"""The prefix of a rule's identifier."""
 MOST: Final = 10**12
 """The largest number that a limit can have."""
 
@@ -74,6 +72,16 @@ class LimitChange(BaseModel):
     def figures(self) -> dict[str, int | None]:
         """Those that were given, null among them."""
         return {figure: getattr(self, figure) for figure in FIGURES if figure in self.model_fields_set}
+
+
+def limit_name(limit_id: UUID) -> str:
+    """The identifier of a limit, as callers see it."""
+    return shown_id("limit", limit_id)
+
+
+def read_limit(text: str) -> UUID | None:
+    """The UUID that `limit_name` wrote; None for anything else."""
+    return read_id(text, prefix="limit")
 
 
 def owner_name(kind: str, owner_id: UUID) -> str:

@@ -15,10 +15,10 @@ from ali.features.identity.models import Project, ProjectMember, User
 from ali.features.identity.roles import ORGANIZATION_WIDE
 from ali.features.keys.models import ApiKey
 from ali.features.keys.queries import ADVANCE_EPOCH
-from ali.features.metering.limiting.drafts import FIGURES, LIMIT, LimitChange, LimitDraft, owner_name, read_owner
+from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name, owner_name, read_owner
 from ali.features.metering.models import RateLimit
 from ali.kernel.errors import Conflict, InvalidRequest, NotFound
-from ali.kernel.ids import shown_id, uuid7
+from ali.kernel.ids import uuid7
 
 MOST_LIMITS: Final = 10_000
 """Of one organization: every process keeps all of them in memory."""
@@ -245,7 +245,7 @@ async def _record(
         organization_id=limit.organization_id,
         project_id=project_id,
         target_kind="rate_limit",
-        target_id=shown_id(LIMIT, limit.id),
+        target_id=limit_name(limit.id),
         detail={"scope": limit.scope, "scope_id": owner, "model": limit.model, **(detail or {})},
     )
     await record(session, event, actor=actor)
