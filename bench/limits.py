@@ -94,7 +94,7 @@ def _in_process(checks: int) -> Iterator[Figure]:
     book.replace([Rule(who[0], "project", who[1], requests_per_minute=1, tokens_per_minute=1)])
 
     def rules() -> object:
-        found = book.rules_for(organization_id=who[0], project_id=who[1], key_id=who[2], user_id=None, model="m")
+        found = book.rules_for(organization_id=who[0], project_id=who[1], key_id=who[2], user_id=None, models=("m",))
         return counting(found, tokens=1, stream=False)
 
     yield _timed("the rules of a request, remembered", rules, checks)

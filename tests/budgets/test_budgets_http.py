@@ -264,7 +264,7 @@ def test_the_command_line_has_the_same_verbs(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", tenant.dsn)
     monkeypatch.setenv("ALI_API_KEY_HMAC_SECRET", HMAC_SECRET)
-    own = tenant.organization_id
+    own = f"org-{tenant.organization_id.hex}"
     cli.create(limit_usd="30", organization=own)
     budget = capsys.readouterr().out.strip()
     project = f"proj_{tenant.project_id.hex}"
@@ -283,7 +283,7 @@ def test_the_command_line_has_the_same_verbs(
     assert "80 %, 100 %" in shown
     assert "https://example.org/told" in shown
     cli.webhook_secret(organization=own)
-    assert capsys.readouterr().out.strip() == secret_of(own, hmac_secret=HMAC_SECRET.encode())
+    assert capsys.readouterr().out.strip() == secret_of(tenant.organization_id, hmac_secret=HMAC_SECRET.encode())
     cli.delete(budget, organization=own)
     capsys.readouterr()
     cli.list_budgets(organization=own)
@@ -299,4 +299,4 @@ def test_the_command_line_refuses_what_http_refuses(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", tenant.dsn)
     with pytest.raises(InvalidRequest):
-        cli.create(**wrong, organization=tenant.organization_id)  # type: ignore[arg-type] # options by name
+        cli.create(**wrong, organization=f"org-{tenant.organization_id.hex}")  # type: ignore[arg-type] # options by name

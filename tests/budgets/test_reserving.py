@@ -55,6 +55,7 @@ async def test_a_call_is_held_while_it_runs_and_charged_when_it_ends(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator, *, stream: bool
 ) -> None:
     budget = add_budget(service.tenant, limit=2 * COST)
+    await service.learn()
     simulator.answer(Answer(latency_s=0.3))
     asking = asyncio.create_task(client.post(CHAT, json={**ASKING, "stream": stream}))
     await simulator.until(lambda: simulator.counters.in_flight == 1, timeout_s=2)
@@ -69,6 +70,7 @@ async def test_parallel_calls_get_what_the_budget_has_and_not_one_more(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
     budget = add_budget(service.tenant, limit=7 * COST + COST - 1)
+    await service.learn()
 
     async def ask() -> int:
         async with client.post(CHAT, json=ASKING) as response:
@@ -84,6 +86,7 @@ async def test_a_refusal_says_which_budget_and_when_it_renews_in_the_callers_dia
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     add_budget(service.tenant, limit=COST - 1, period="day")
+    await service.learn()
     async with client.post(CHAT, json=ASKING) as response:
         assert response.status == 429
         error = (await response.json())["error"]
@@ -107,6 +110,7 @@ async def test_where_only_running_calls_stand_in_the_way_the_next_try_is_soon(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
     add_budget(service.tenant, limit=COST)
+    await service.learn()
     simulator.answer(Answer(latency_s=0.3, tokens=0))
     asking = asyncio.create_task(client.post(CHAT, json=ASKING))
     await simulator.until(lambda: simulator.counters.in_flight == 1, timeout_s=2)
@@ -122,6 +126,7 @@ async def test_a_failing_provider_gives_back_what_was_held(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator, *, fault: Fault, stream: bool
 ) -> None:
     budget = add_budget(service.tenant, limit=3 * COST)
+    await service.learn()
     simulator.script(*[fault] * 3)
     with contextlib.suppress(aiohttp.ClientError):
         async with client.post(CHAT, json={**ASKING, "stream": stream}) as response:
@@ -138,6 +143,7 @@ async def test_a_caller_who_leaves_holds_nothing_any_more(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator, *, stream: bool
 ) -> None:
     budget = add_budget(service.tenant, limit=COST)
+    await service.learn()
     simulator.answer(Answer(latency_s=0.0 if stream else 5.0, tokens_per_second=20, tokens=16))
     with contextlib.suppress(TimeoutError):
         async with client.post(
@@ -154,6 +160,7 @@ async def test_a_repeat_from_the_cache_costs_nothing_and_holds_nothing(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     budget = add_budget(service.tenant, limit=2 * COST)
+    await service.learn()
     for hit in (None, "hit", "hit", "hit"):
         async with client.post(CHAT, json=ASKING, headers={"x-ali-cache-ttl": "60"}) as response:
             assert (response.status, response.headers.get("x-ali-cache")) == (200, hit)
@@ -164,6 +171,7 @@ async def test_an_estimate_is_never_charged_above_what_was_held(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
     budget = add_budget(service.tenant, limit=COST)
+    await service.learn()
     answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "m"}
     message = {"role": "assistant", "content": "x" * 4000}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
@@ -177,6 +185,7 @@ async def test_an_estimate_is_never_charged_above_what_was_held(
 
 async def test_a_soft_budget_never_refuses(service: Service, client: aiohttp.ClientSession) -> None:
     budget = add_budget(service.tenant, limit=1, mode="soft")
+    await service.learn()
     for spent in (COST, 2 * COST):
         async with client.post(CHAT, json=ASKING) as response:
             assert response.status == 200
@@ -190,6 +199,7 @@ async def test_a_model_without_a_price_cannot_be_used_round_a_budget_and_countin
         async with client.post(CHAT, json={**ASKING, "model": model}) as response:
             assert response.status == 200, "without a budget it is served"
     budget = add_budget(service.tenant, limit=1)
+    await service.learn()
     await until_known(service)
     for model in ("gpt-unpriced", "local/gpt-unheard-of"):
         async with client.post(CHAT, json={**ASKING, "model": model}) as response:
@@ -232,6 +242,7 @@ async def test_a_request_costs_one_round_trip_under_budgets_and_none_without(
         for scope in ("organization", "project", "key"):
             add_budget(service.tenant, limit=9 * COST, scope=scope)
         add_budget(service.tenant, limit=9 * COST, scope="key", mode="soft")
+        await service.learn()
         await until_known(service)
         trips.clear()
         assert await asked() == 1
@@ -252,6 +263,7 @@ async def test_while_the_budgets_cannot_be_asked_nothing_is_spent_and_nothing_st
 ) -> None:
     monkeypatch.setattr("ali.features.metering.budgets.reservations.RESERVE_DEADLINE_S", 0.3)
     budget = add_budget(service.tenant, limit=3 * COST)
+    await service.learn()
     async with client.post(CHAT, json=ASKING) as response:
         assert response.status == 200
     with psycopg.connect(service.tenant.dsn) as lock:
@@ -268,6 +280,7 @@ async def test_a_refusal_of_the_ledger_after_the_hold_lets_go(
     service: Service, client: aiohttp.ClientSession, simulator: Simulator
 ) -> None:
     budget = add_budget(service.tenant, limit=3 * COST)
+    await service.learn()
     service.gateway.ledger._failing = True
     async with client.post(CHAT, json=ASKING) as response:
         assert response.status == 503
@@ -304,6 +317,7 @@ async def test_a_change_of_budgets_reaches_a_running_process(service: Service, c
     async with client.post(CHAT, json=ASKING) as response:
         assert response.status == 200
     add_budget(service.tenant, limit=1)
+    await service.learn()
     async with asyncio.timeout(5):
         while True:
             async with client.post(CHAT, json=ASKING) as response:

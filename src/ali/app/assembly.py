@@ -96,6 +96,7 @@ async def assemble(
     )
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     tally = Tally(metrics)
+    api.state.epoch = epoch
     api.state.authenticator = authenticator
     api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     api.state.hmac_secret = hmac_secret

@@ -15,9 +15,9 @@ ORGANIZATION, PROJECT, KEY, USER = uuid4(), uuid4(), uuid4(), uuid4()
 
 
 def told(
-    book: RuleBook, *, model: str | None = "gpt-4.1", key: UUID | None = KEY, user: UUID | None = USER
+    book: RuleBook, *, models: tuple[str, ...] = ("gpt-4.1",), key: UUID | None = KEY, user: UUID | None = USER
 ) -> dict[tuple[str, str, str | None], int]:
-    claims = book.rules_for(organization_id=ORGANIZATION, project_id=PROJECT, key_id=key, user_id=user, model=model)
+    claims = book.rules_for(organization_id=ORGANIZATION, project_id=PROJECT, key_id=key, user_id=user, models=models)
     found: dict[tuple[str, str, str | None], int] = {
         (claim.scope, claim.kind, claim.model): claim.limit for claim in claims
     }
@@ -65,9 +65,24 @@ def test_a_rule_with_a_model_limits_that_model_alone() -> None:
     everywhere = {("project", "requests", None): 100}
     family = everywhere | {("project", "requests", "gpt-4*"): 9}
     assert told(book) == family | {("project", "requests", "gpt-4.1"): 5}
-    assert told(book, model="gpt-4o") == family
-    assert told(book, model="claude-sonnet-5-5") == everywhere
-    assert told(book, model=None) == everywhere
+    assert told(book, models=("gpt-4o",)) == family
+    assert told(book, models=("claude-sonnet-5-5",)) == everywhere
+    assert told(book, models=()) == everywhere
+
+
+def test_a_request_of_several_names_is_under_the_rules_of_each_and_under_a_pattern_once() -> None:
+    book = book_of(
+        Rule(ORGANIZATION, "project", PROJECT, "fast", requests_per_minute=9),
+        Rule(ORGANIZATION, "project", PROJECT, "gpt-*", requests_per_minute=8),
+        Rule(ORGANIZATION, "project", PROJECT, "openai/*", requests_per_minute=7),
+        Rule(ORGANIZATION, "project", PROJECT, "claude*", requests_per_minute=6),
+    )
+    names = ("fast", "gpt-4.1", "openai/gpt-4.1", "gpt-4.1-mini", "openai/gpt-4.1-mini")
+    assert told(book, models=names) == {
+        ("project", "requests", "fast"): 9,
+        ("project", "requests", "gpt-*"): 8,
+        ("project", "requests", "openai/*"): 7,
+    }
 
 
 def test_a_pattern_is_one_limit_for_all_its_models() -> None:
@@ -76,7 +91,7 @@ def test_a_pattern_is_one_limit_for_all_its_models() -> None:
         claim.key
         for model in ("gpt-4.1", "gpt-4o")
         for claim in book.rules_for(
-            organization_id=ORGANIZATION, project_id=PROJECT, key_id=KEY, user_id=None, model=model
+            organization_id=ORGANIZATION, project_id=PROJECT, key_id=KEY, user_id=None, models=(model,)
         )
     }
     assert len(keys) == 1
@@ -100,17 +115,17 @@ def test_a_keys_own_rule_goes_before_the_operators_setting() -> None:
 def test_new_rules_hold_at_once_and_counters_stay_the_same() -> None:
     book = book_of(Rule(ORGANIZATION, "key", KEY, requests_per_minute=50))
     ids = {"organization_id": ORGANIZATION, "project_id": PROJECT, "key_id": KEY}
-    [before] = book.rules_for(**ids, user_id=None, model=None)
-    assert book.rules_for(**ids, user_id=None, model=None)[0] is before, "remembered"
+    [before] = book.rules_for(**ids, user_id=None, models=())
+    assert book.rules_for(**ids, user_id=None, models=())[0] is before, "remembered"
     book.replace([Rule(ORGANIZATION, "key", KEY, requests_per_minute=60)])
-    [after] = book.rules_for(**ids, user_id=None, model=None)
+    [after] = book.rules_for(**ids, user_id=None, models=())
     assert (after.limit, after.key) == (60, before.key)
 
 
 def test_tokens_are_claimed_as_estimated_and_streams_only_by_streams() -> None:
     rule = Rule(ORGANIZATION, "key", KEY, requests_per_minute=5, tokens_per_minute=100, concurrent_streams=2)
     claims = book_of(rule).rules_for(
-        organization_id=ORGANIZATION, project_id=PROJECT, key_id=KEY, user_id=None, model=None
+        organization_id=ORGANIZATION, project_id=PROJECT, key_id=KEY, user_id=None, models=()
     )
     streamed = counting(claims, tokens=42, stream=True)
     assert [(claim.kind, claim.amount) for claim in streamed] == [("requests", 1), ("tokens", 42), ("streams", 1)]
@@ -134,7 +149,7 @@ async def test_rules_are_read_from_the_database(tenant: Tenant) -> None:
         project_id=tenant.project_id,
         key_id=tenant.key_id,
         user_id=None,
-        model="gpt-4.1",
+        models=("gpt-4.1",),
     )
     assert (claim.scope, claim.kind, claim.limit, claim.model) == ("project", "tokens", 1000, "gpt-4*")
 

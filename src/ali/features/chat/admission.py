@@ -19,6 +19,8 @@ from ali.features.metering.limiting import Limiter, Verdict, counting, explain
 from ali.kernel.errors import InvalidRequest, PayloadTooLarge, RateLimited
 from ali.providers.contract import Dialect
 
+_MOST_TOKENS: Final = 10**12
+"""No limit is above it."""
 _BETA: Final = re.compile(r"[A-Za-z0-9._, -]{1,500}")
 
 
@@ -76,9 +78,12 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
         streamed=envelope.stream,
         started_s=arrival.started_s,
     )
-    claimed = await _within_limits(gateway, operation, envelope, record)
+    route = _routed(gateway, operation, envelope)
+    claimed = await _within_limits(gateway, operation, envelope, record, route)
+    if isinstance(route, InvalidRequest):
+        claimed.settle(gateway.limiter, used_tokens=0)
+        raise route
     try:
-        route = gateway.router.resolve(envelope.model, operation)
         await gateway.reservations.hold(record, most_microusd=lambda: most_microusd(route, envelope))
         try:
             gateway.ledger.admit(record)
@@ -113,20 +118,32 @@ async def _recognised(gateway: Gateway, operation: Operation, arrival: Arrival) 
     return principal
 
 
+def _routed(gateway: Gateway, operation: Operation, envelope: RequestEnvelope) -> Route | InvalidRequest:
+    """The route, or the refusal that the request is to have once it has been counted: guessing names is not free."""
+    try:
+        return gateway.router.resolve(envelope.model, operation)
+    except InvalidRequest as error:
+        return error
+
+
 async def _within_limits(
-    gateway: Gateway, operation: Operation, envelope: RequestEnvelope, record: OpenRecord
+    gateway: Gateway,
+    operation: Operation,
+    envelope: RequestEnvelope,
+    record: OpenRecord,
+    route: Route | InvalidRequest,
 ) -> Claimed:
-    """Count the request against every limit that applies. Raises `RateLimited`."""
+    """Count the request against every limit that applies, whichever name its model has. Raises `RateLimited`."""
     rules = gateway.rules.rules_for(
         organization_id=record.organization_id,
         project_id=record.project_id,
         key_id=record.api_key_id,
         user_id=record.user_id,
-        model=envelope.model,
+        models=route.names if isinstance(route, Route) else (),
     )
     if not rules:
         return NOTHING_CLAIMED
-    tokens = estimated_usage(envelope, output_chars=0).input_tokens
+    tokens = _estimated_tokens(envelope, route) if any(rule.kind == "tokens" for rule in rules) else 0
     claims = counting(rules, tokens=tokens, stream=envelope.stream)
     lease = record.id.bytes
     limiter = gateway.limiter
@@ -138,6 +155,17 @@ async def _within_limits(
             headers=tuple((name.decode(), value.decode()) for name, value in limit_headers(verdict, operation.dialect)),
         )
     return Claimed(verdict, tokens)
+
+
+def _estimated_tokens(envelope: RequestEnvelope, route: Route | InvalidRequest) -> int:
+    """The input, and the output that the caller allows, as OpenAI counts it; no more of it than the models can give."""
+    most, answers = envelope.stated_output()
+    if most and isinstance(route, Route):
+        cards = [target.card for target in route.targets]
+        given = [card.max_output_tokens for card in cards if card is not None]
+        if len(given) == len(cards):
+            most = min(most, max(given))
+    return estimated_usage(envelope, output_chars=0).input_tokens + min(most * answers, _MOST_TOKENS)
 
 
 def _anthropic_headers(operation: Operation, headers: dict[bytes, bytes]) -> tuple[str, str | None]:

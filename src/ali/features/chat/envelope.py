@@ -18,6 +18,9 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
 _ONCE = (b"model", b"stream", b"stream_options")
 _WHITESPACE = b" \t\r\n"
+_ABSENT = msgspec.Raw(b"")
+_MOST = 10**12
+"""More than any limit allows and any model gives: a larger number says nothing more."""
 
 
 class ModelUnknown(NotFound):
@@ -35,6 +38,10 @@ class _Chat(msgspec.Struct):
     messages: msgspec.Raw
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
+    # Not decoded where nobody asks, and the provider's to judge.
+    max_completion_tokens: msgspec.Raw = _ABSENT
+    max_tokens: msgspec.Raw = _ABSENT
+    n: msgspec.Raw = _ABSENT
 
 
 class _Messages(msgspec.Struct):
@@ -79,7 +86,20 @@ class RequestEnvelope:
     include_usage: bool | None = None
     """As the caller said; None where it said nothing."""
     names_model: bool = True
+    _seen: object = None
     _document: dict[str, Any] | None = field(default=None)
+
+    def stated_output(self) -> tuple[int, int]:
+        """The most tokens that the caller lets one answer have (0: nothing was said), and how many answers it wants.
+
+        Neither is above 10^12. 1 µs.
+        """
+        seen = self._seen
+        if isinstance(seen, _Messages):
+            return seen.max_tokens, 1
+        if not isinstance(seen, _Chat):
+            return 0, 1
+        return max(_count(seen.max_completion_tokens), _count(seen.max_tokens)), _count(seen.n) or 1
 
     def document(self) -> dict[str, Any]:
         """The whole body decoded, once. Raises `InvalidRequest` for what the envelope's decoder skipped over."""
@@ -145,7 +165,16 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
         stream=bool(getattr(seen, "stream", None)),
         include_usage=options.include_usage if options is not None else None,
         names_model=operation.name != "moderations" or b'"model"' in body,
+        _seen=seen,
     )
+
+
+def _count(raw: msgspec.Raw) -> int:
+    """A whole number as it was sent; 0 for anything else, which the provider refuses."""
+    digits = bytes(raw)
+    if not digits.isdigit():
+        return 0
+    return min(int(digits), _MOST) if len(digits) <= len(str(_MOST)) else _MOST
 
 
 def _check_content(raw: bytes, *, field_name: str) -> None:

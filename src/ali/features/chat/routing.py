@@ -53,6 +53,15 @@ class Target:
             return self.card.max_output_tokens
         return self.own.max_output_tokens if self.own is not None else 0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name under which it may be asked for, but for aliases: its own, its family's, each with the provider.
+
+        `gpt-5-2025-08-07`, `openai/gpt-5-2025-08-07`, `gpt-5`, `openai/gpt-5`.
+        """
+        known = dict.fromkeys((self.model, self.card.id if self.card else self.model))
+        return tuple(name for model in known for name in (model, f"{self.upstream.name}/{model}"))
+
     def has(self, capability: str) -> bool:
         """Whether the catalog says so; unknown models are given the benefit of the doubt."""
         return self.card is None or capability in self.card.capabilities
@@ -63,6 +72,8 @@ class Route:
     """The targets of a model name, in order of preference."""
 
     targets: tuple[Target, ...]
+    names: tuple[str, ...]
+    """The name that was asked for, and every name of each target: no limit on a model is evaded by another name."""
     weights: tuple[int, ...] | None = None
     cache_ttl_s: int | None = None
 
@@ -113,11 +124,11 @@ class Router:
         return route
 
     def _resolve(self, model: str, operation: Operation) -> Route:
-        alias = self._aliases.get(model)
-        if alias is None:
-            return Route(targets=(self._target(model, operation),))
+        alias = self._aliases.get(model) or AliasSpec(targets=(model,))
+        targets = tuple(self._target(name, operation) for name in alias.targets)
         return Route(
-            targets=tuple(self._target(name, operation) for name in alias.targets),
+            targets=targets,
+            names=tuple(dict.fromkeys((model, *(name for target in targets for name in target.names)))),
             weights=alias.weights,
             cache_ttl_s=alias.cache_ttl_s,
         )

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +26,7 @@ ProjectOption = Annotated[
     str | None, typer.Option("--project", help="The project's id; unset: the only active one there is.")
 ]
 Result = TypeVar("Result")
+Draft = TypeVar("Draft", bound=BaseModel)
 
 
 def in_transaction(act: Callable[[AsyncSession, Settings], Awaitable[Result]]) -> Result:
@@ -85,6 +87,16 @@ async def the_user(session: AsyncSession, text: str) -> User:
     if user is None:
         raise UserNotFound("There is no such person. `ali users list` shows them.", param="user")
     return user
+
+
+def checked(model: type[Draft], given: dict[str, Any]) -> Draft:
+    """What was given at the terminal, as the API would take it. Raises `InvalidRequest` that names the field."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(f"{name}: {first['msg']}.", param=name) from error
 
 
 def identifier(kind: Kind, text: str) -> UUID | None:

@@ -1,50 +1,40 @@
 """`ali budgets`: what an organization, a project, a key or a person may spend."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, TypeVar
-from uuid import UUID
+from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ValidationError
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor
-from ali.features.identity.models import Organization
+from ali.features.identity.cli.terminal import OrganizationOption, checked, in_transaction, the_organization
 from ali.features.metering.budgets import lifecycle
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
-from ali.features.metering.budgets.lifecycle import BudgetState, Reach
-from ali.features.metering.budgets.naming import BUDGET, PREFIXES, read_id, scope_name
+from ali.features.metering.budgets.lifecycle import BudgetState
+from ali.features.metering.budgets.naming import budget_name, read_budget
 from ali.features.metering.budgets.webhook import secret_of
-from ali.kernel.db import make_engine
-from ali.kernel.errors import InvalidRequest, NotFound
+from ali.features.metering.scopes import KINDS, Reach, in_full, scope_name
+from ali.kernel.errors import InvalidRequest
 from ali.kernel.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Set and show budgets.")
 
 _OPERATOR = Actor(kind="operator")
 
-OrganizationOption = Annotated[
-    UUID | None, typer.Option("--organization", help="The organization's id; unset: the only one there is.")
-]
 BudgetArgument = Annotated[
     str, typer.Argument(metavar="BUDGET", help="The budget's id, as `ali budgets list` shows it.")
 ]
 Warns = Annotated[
     list[int] | None, typer.Option("--warn", help="Per cent of the limit whose crossing is told; may be repeated.")
 ]
-Result = TypeVar("Result")
-Draft = TypeVar("Draft", bound=BaseModel)
 
 
 @app.command("create")
 def create(
     *,
     limit_usd: Annotated[str, typer.Option(help="US dollars a period, as in 30 or 0.50.")],
-    scope: Annotated[str, typer.Option(help=f"What it is of: {', '.join(PREFIXES)}.")] = "organization",
+    scope: Annotated[str, typer.Option(help=f"What it is of: {', '.join(KINDS)}.")] = "organization",
     of: Annotated[
         str | None, typer.Option(help="The id of that project, key or person; unset: the organization itself.")
     ] = None,
@@ -61,11 +51,11 @@ def create(
 
     async def act(session: AsyncSession, _settings: Settings) -> BudgetState:
         reach = await _reach(session, organization)
-        named = of or scope_name(scope, reach.organization_id) if scope == "organization" else of or ""
-        draft = _checked(BudgetDraft, {**given, "scope": {"kind": scope, "id": named}, "webhook_url": webhook_url})
+        named = of or scope_name(scope, reach.organization_id) if scope == "organization" else in_full(scope, of or "")
+        draft = checked(BudgetDraft, {**given, "scope": {"kind": scope, "id": named}, "webhook_url": webhook_url})
         return await lifecycle.create(session, draft, reach=reach, actor=_OPERATOR, now=datetime.now(UTC))
 
-    print(BUDGET + _in_transaction(act).budget.id.hex)
+    print(budget_name(in_transaction(act).budget.id))
 
 
 @app.command("list")
@@ -79,7 +69,7 @@ def list_budgets(organization: OrganizationOption = None) -> None:
         )
         return [_line(state) for state in states]
 
-    for line in _in_transaction(act):
+    for line in in_transaction(act):
         print(line)
 
 
@@ -89,11 +79,11 @@ def show(budget: BudgetArgument, organization: OrganizationOption = None) -> Non
 
     async def act(session: AsyncSession, _settings: Settings) -> BudgetState:
         reach = await _reach(session, organization)
-        return await lifecycle.read(session, read_id(budget, prefix=BUDGET), reach=reach, now=datetime.now(UTC))
+        return await lifecycle.read(session, read_budget(budget), reach=reach, now=datetime.now(UTC))
 
-    state = _in_transaction(act)
+    state = in_transaction(act)
     made = state.budget
-    print(f"budget     {BUDGET}{made.id.hex}")
+    print(f"budget     {budget_name(made.id)}")
     print(f"scope      {scope_name(made.scope_kind, made.scope_id)}")
     print(f"limit      ${_usd(made.limit_microusd)} a {made.period}, {made.mode}")
     print(f"spent      ${_usd(state.spent_microusd)} since {state.span.start:%Y-%m-%d}, UTC")
@@ -123,10 +113,10 @@ def change(
 
     async def act(session: AsyncSession, _settings: Settings) -> BudgetState:
         reach = await _reach(session, organization)
-        wanted, found = _checked(BudgetChange, given), read_id(budget, prefix=BUDGET)
+        wanted, found = checked(BudgetChange, given), read_budget(budget)
         return await lifecycle.change(session, found, wanted, reach=reach, actor=_OPERATOR, now=datetime.now(UTC))
 
-    print(_line(_in_transaction(act)))
+    print(_line(in_transaction(act)))
 
 
 @app.command("delete")
@@ -135,9 +125,9 @@ def delete(budget: BudgetArgument, organization: OrganizationOption = None) -> N
 
     async def act(session: AsyncSession, _settings: Settings) -> None:
         reach = await _reach(session, organization)
-        await lifecycle.remove(session, read_id(budget, prefix=BUDGET), reach=reach, actor=_OPERATOR)
+        await lifecycle.remove(session, read_budget(budget), reach=reach, actor=_OPERATOR)
 
-    _in_transaction(act)
+    in_transaction(act)
     print("Deleted.")
 
 
@@ -148,13 +138,13 @@ def webhook_secret(organization: OrganizationOption = None) -> None:
     async def act(session: AsyncSession, settings: Settings) -> str:
         return secret_of((await _reach(session, organization)).organization_id, hmac_secret=settings.hmac_secret())
 
-    print(_in_transaction(act))
+    print(in_transaction(act))
 
 
 def _line(state: BudgetState) -> str:
     made = state.budget
     return (
-        f"{BUDGET}{made.id.hex}  {scope_name(made.scope_kind, made.scope_id):<40} {made.mode} "
+        f"{budget_name(made.id)}  {scope_name(made.scope_kind, made.scope_id):<40} {made.mode} "
         f"${_usd(state.spent_microusd)} of ${_usd(made.limit_microusd)} this {made.period}"
     )
 
@@ -176,40 +166,5 @@ def _microusd(usd: str) -> int:
     return int(microusd)
 
 
-def _checked(model: type[Draft], given: dict[str, Any]) -> Draft:
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"{name}: {first['msg']}.", param=name) from error
-
-
-def _in_transaction(act: Callable[[AsyncSession, Settings], Awaitable[Result]]) -> Result:
-    """One verb, one transaction."""
-
-    async def run() -> Result:
-        settings = Settings()
-        try:
-            engine = make_engine(settings.database_dsn(), size=1)
-        except FileNotFoundError as error:
-            raise NotFound("There is no installation here yet. Start it once with `./run`.") from error
-        try:
-            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
-                return await act(session, settings)
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(run())
-
-
-async def _reach(session: AsyncSession, organization: UUID | None) -> Reach:
-    """The organization named, or the only one."""
-    if organization is not None:
-        return Reach(organization_id=organization)
-    found = (await session.scalars(select(Organization.id).limit(2))).all()
-    if len(found) != 1:
-        raise InvalidRequest(
-            "There is more than one organization, or none. Name it with --organization.", param="organization"
-        )
-    return Reach(organization_id=found[0])
+async def _reach(session: AsyncSession, organization: str | None) -> Reach:
+    return Reach(organization_id=await the_organization(session, organization))

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ali.features.metering.budgets.naming import Scope
 from ali.features.metering.budgets.period import Period
+from ali.features.metering.scopes import ScopeKind
 
 MOST_MICROUSD: Final = 10**15
 """A thousand million dollars."""
@@ -43,7 +43,7 @@ class ScopeDraft(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Scope
+    kind: ScopeKind
     id: Annotated[str, Field(max_length=100, description="Of an organization, project, API key or person.")]
 
 
@@ -61,7 +61,7 @@ class BudgetDraft(BaseModel):
 
 
 class BudgetChange(BaseModel):
-    """What is to be different; a field that is left out stays. Scope and period stay always."""
+    """What is to be different; a field that is left out stays. ScopeKind and period stay always."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -11,14 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor, AuditEvent, record
-from ali.features.identity.models import Project, User
-from ali.features.keys.models import ApiKey
 from ali.features.keys.queries import ADVANCE_EPOCH
 from ali.features.metering.budgets import queries
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
 from ali.features.metering.budgets.models import Budget, BudgetPeriod
-from ali.features.metering.budgets.naming import BUDGET, PREFIXES, read_id
+from ali.features.metering.budgets.naming import budget_name
 from ali.features.metering.budgets.period import Span, span_of
+from ali.features.metering.scopes import Reach, place, read_scope
 from ali.kernel.errors import Conflict, InvalidRequest, NotFound
 from ali.kernel.ids import uuid7
 
@@ -51,14 +50,6 @@ class TooManyBudgets(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """Whose budgets: an organization's, or, for a caller bound to a project, those in that project."""
-
-    organization_id: UUID
-    project_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetState:
     """A budget and how its present period stands."""
 
@@ -80,9 +71,9 @@ async def create(
 
     Raises `ScopeNotFound`, `BudgetExists` or `TooManyBudgets`. Settlement waits from here to the transaction's end.
     """
-    scope_id = read_id(draft.scope.id, prefix=PREFIXES[draft.scope.kind])
-    found, project_id = (False, None) if scope_id is None else await _scope(session, draft.scope.kind, scope_id, reach)
-    if scope_id is None or not found:
+    scope_id = read_scope(draft.scope.kind, draft.scope.id)
+    placed = await place(session, draft.scope.kind, scope_id, reach=reach)
+    if scope_id is None or placed is None:
         raise ScopeNotFound(
             f"There is no such {draft.scope.kind} that this credential may set a budget for.", param="scope.id"
         )
@@ -94,7 +85,7 @@ async def create(
     budget = Budget(
         id=uuid7(),
         organization_id=reach.organization_id,
-        project_id=project_id,
+        project_id=placed.project_id,
         scope_kind=draft.scope.kind,
         scope_id=scope_id,
         period=draft.period,
@@ -165,7 +156,7 @@ async def listed(
     session: AsyncSession, *, reach: Reach, now: datetime, after: UUID | None, limit: int, newest_first: bool
 ) -> Sequence[BudgetState]:
     """At most `limit` budgets in the order in which they were made, those after `after`."""
-    budgets = queries.visible(organization_id=reach.organization_id, project_id=reach.project_id)
+    budgets = queries.visible(reach)
     if after is not None:
         budgets = budgets.where(Budget.id < after if newest_first else Budget.id > after)
     budgets = budgets.order_by(Budget.id.desc() if newest_first else Budget.id).limit(limit)
@@ -173,31 +164,8 @@ async def listed(
     return [_state(budget, period, now=now) for budget, period in rows]
 
 
-async def _scope(session: AsyncSession, kind: str, scope_id: UUID, reach: Reach) -> tuple[bool, UUID | None]:
-    """Whether the scope is within reach, and in which project it lies."""
-    organization_id, bound = reach.organization_id, reach.project_id
-    if kind == "project":
-        project = await session.scalar(
-            select(Project.id).where(Project.id == scope_id, Project.organization_id == organization_id)
-        )
-        return project is not None and bound in (None, project), project
-    if kind == "key":
-        key = await session.scalar(
-            select(ApiKey).where(
-                ApiKey.id == scope_id, ApiKey.organization_id == organization_id, ApiKey.revoked_at.is_(None)
-            )
-        )
-        return key is not None and bound in (None, key.project_id), key.project_id if key else None
-    if bound is not None:
-        return False, None
-    if kind == "organization":
-        return scope_id == organization_id, None
-    user = await session.scalar(select(User.id).where(User.id == scope_id, User.organization_id == organization_id))
-    return user is not None, None
-
-
 def _one(budget_id: UUID | None, reach: Reach) -> Select[Budget]:
-    visible = queries.visible(organization_id=reach.organization_id, project_id=reach.project_id)
+    visible = queries.visible(reach)
     return visible.where(Budget.id == budget_id)
 
 
@@ -231,7 +199,7 @@ async def _changed(
         organization_id=budget.organization_id,
         project_id=budget.project_id,
         target_kind="budget",
-        target_id=BUDGET + budget.id.hex,
+        target_id=budget_name(budget.id),
         detail=detail,
     )
     await record(session, event, actor=actor)

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from sqlalchemy import Select, and_, or_, select
 
 from ali.features.metering.budgets.models import Budget, BudgetPeriod
 from ali.features.metering.budgets.period import span_of
+from ali.features.metering.scopes import Reach
 
 LIST: Final = "select * from ali.list_budgets()"
 
@@ -31,10 +31,10 @@ REARM: Final = "select ali.rearm_budget(:budget, :moment)"
 CLEAR: Final = "select ali.clear_budget(:budget)"
 
 
-def visible(*, organization_id: UUID, project_id: UUID | None) -> Select[Budget]:
-    """The budgets that a caller sees: an organization's, or those in the one project that they are bound to."""
-    found = select(Budget).where(Budget.organization_id == organization_id)
-    return found if project_id is None else found.where(Budget.project_id == project_id)
+def visible(reach: Reach) -> Select[Budget]:
+    """The budgets that a caller sees: an organization's, or those in the projects that they reach."""
+    found = select(Budget).where(Budget.organization_id == reach.organization_id)
+    return found if reach.projects is None else found.where(Budget.project_id.in_(reach.projects))
 
 
 def with_period(budgets: Select[Budget], *, now: datetime) -> "Select[Budget, BudgetPeriod]":

@@ -15,7 +15,8 @@ from uuid import UUID
 
 import orjson
 
-from ali.features.metering.budgets.naming import BUDGET, scope_name
+from ali.features.metering.budgets.naming import budget_name
+from ali.features.metering.scopes import scope_name
 
 EVENT: Final = "budget.threshold_crossed"
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how a secret of this kind begins
@@ -74,7 +75,7 @@ def body_of(notice: Notice) -> bytes:
         "type": EVENT,
         "created_at": int(notice.created_at.timestamp()),
         "data": {
-            "id": BUDGET + notice.budget_id.hex,
+            "id": budget_name(notice.budget_id),
             "scope": {"kind": notice.scope_kind, "id": scope_name(notice.scope_kind, notice.scope_id)},
             "period": notice.period,
             "period_start": int(datetime.combine(notice.period_start, datetime.min.time(), UTC).timestamp()),

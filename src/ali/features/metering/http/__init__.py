@@ -1,6 +1,6 @@
-"""Routes of metering: usage and costs, budgets."""
+"""Routes of metering: usage and costs, limits, budgets."""
 
-from ali.features.metering.http import budgets, usage
+from ali.features.metering.http import budgets, limits, usage
 
-ROUTERS = (usage.router, budgets.router)
+ROUTERS = (usage.router, limits.router, budgets.router)
 """What the composition root includes."""

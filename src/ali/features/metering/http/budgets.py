@@ -9,9 +9,10 @@ from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.metering.budgets import lifecycle
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
-from ali.features.metering.budgets.lifecycle import BudgetState, Reach
-from ali.features.metering.budgets.naming import BUDGET, read_id, scope_name
+from ali.features.metering.budgets.lifecycle import BudgetState
+from ali.features.metering.budgets.naming import budget_name, read_budget
 from ali.features.metering.budgets.webhook import secret_of
+from ali.features.metering.scopes import reach_of, scope_name
 from ali.kernel.errors import PermissionRefused
 
 router = APIRouter(prefix="/v1/ali/budgets", tags=["budgets"])
@@ -23,7 +24,11 @@ Writer = Annotated[Principal, requires(Permission.BUDGETS_WRITE)]
 @router.post("", summary="Create a budget")
 async def create_budget(draft: BudgetDraft, writer: Writer, transaction: Transaction, acting: Acting) -> dict[str, Any]:
     """It starts from what its day or month has seen already, and is in force everywhere within a second."""
-    return shown(await lifecycle.create(transaction, draft, reach=_reach(writer), actor=acting, now=datetime.now(UTC)))
+    return shown(
+        await lifecycle.create(
+            transaction, draft, reach=await reach_of(transaction, writer), actor=acting, now=datetime.now(UTC)
+        )
+    )
 
 
 @router.get("", summary="List budgets")
@@ -35,10 +40,10 @@ async def list_budgets(
     order: Literal["asc", "desc"] = "desc",
 ) -> dict[str, Any]:
     """Those that this credential can see, with how their present periods stand."""
-    cursor = read_id(after, prefix=BUDGET) if after is not None else None
+    cursor = read_budget(after) if after is not None else None
     found = await lifecycle.listed(
         transaction,
-        reach=_reach(reader),
+        reach=await reach_of(transaction, reader),
         now=datetime.now(UTC),
         after=cursor,
         limit=limit + 1,
@@ -68,7 +73,7 @@ async def retrieve_budget(budget_id: str, reader: Reader, transaction: Transacti
     """With how its present period stands."""
     return shown(
         await lifecycle.read(
-            transaction, read_id(budget_id, prefix=BUDGET), reach=_reach(reader), now=datetime.now(UTC)
+            transaction, read_budget(budget_id), reach=await reach_of(transaction, reader), now=datetime.now(UTC)
         )
     )
 
@@ -81,9 +86,9 @@ async def change_budget(
     return shown(
         await lifecycle.change(
             transaction,
-            read_id(budget_id, prefix=BUDGET),
+            read_budget(budget_id),
             change,
-            reach=_reach(writer),
+            reach=await reach_of(transaction, writer),
             actor=acting,
             now=datetime.now(UTC),
         )
@@ -93,8 +98,8 @@ async def change_budget(
 @router.delete("/{budget_id}", summary="Delete a budget")
 async def delete_budget(budget_id: str, writer: Writer, transaction: Transaction, acting: Acting) -> dict[str, Any]:
     """And what it has counted; usage records stay."""
-    found = read_id(budget_id, prefix=BUDGET)
-    await lifecycle.remove(transaction, found, reach=_reach(writer), actor=acting)
+    found = read_budget(budget_id)
+    await lifecycle.remove(transaction, found, reach=await reach_of(transaction, writer), actor=acting)
     return {"id": budget_id, "object": "budget.deleted", "deleted": True}
 
 
@@ -102,7 +107,7 @@ def shown(state: BudgetState) -> dict[str, Any]:
     """A budget as callers see it; times are Unix seconds."""
     budget = state.budget
     return {
-        "id": BUDGET + budget.id.hex,
+        "id": budget_name(budget.id),
         "object": "budget",
         "scope": {"kind": budget.scope_kind, "id": scope_name(budget.scope_kind, budget.scope_id)},
         "period": budget.period,
@@ -120,7 +125,3 @@ def shown(state: BudgetState) -> dict[str, Any]:
             "remaining_microusd": state.remaining_microusd,
         },
     }
-
-
-def _reach(principal: Principal) -> Reach:
-    return Reach(organization_id=principal.organization_id, project_id=principal.visible_project)
