@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from ali.features.chat.attempt import DEFAULT_MAX_TOKENS
 from ali.features.chat.envelope import RequestEnvelope, refuse_repeated_keys
 from ali.features.chat.routing import Route, Target
@@ -54,22 +52,11 @@ class ModelUnpriced(InvalidRequest):
     code = "model_without_price"
 
 
-class _Bounds(msgspec.Struct):
-    """As sent; a provider refuses what is no number."""
-
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    n: Any = None
-
-
 @dataclass(slots=True)
 class _Input:
     tokens: int
     unbounded: bool = False
     """More than the body shows may come."""
-
-
-_DECODER: Final = msgspec.json.Decoder(_Bounds)
 
 
 def most_microusd(route: Route, envelope: RequestEnvelope) -> int:
@@ -113,16 +100,10 @@ def _at_target(target: Target, read: _Input, most: int | None, answers: int, *, 
 
 def _output_of(envelope: RequestEnvelope) -> tuple[int | None, int]:
     """The most that the caller lets one answer have (None: nothing said), and how many answers they want."""
-    body = envelope.body
-    if any(body.count(key) > 1 for key in _KEYS):
-        refuse_repeated_keys(body)
-    bounds = _DECODER.decode(body)
-    said = [value for value in (bounds.max_completion_tokens, bounds.max_tokens) if _is_count(value)]
-    return max(said, default=None), bounds.n if _is_count(bounds.n) else 1
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if any(envelope.body.count(key) > 1 for key in _KEYS):
+        refuse_repeated_keys(envelope.body)
+    most, answers = envelope.stated_output()
+    return most or None, answers
 
 
 def _input_of(envelope: RequestEnvelope) -> _Input:
