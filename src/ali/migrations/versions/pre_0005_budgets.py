@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from ali.migrations.budget_functions import DOORS, DROP, FUNCTIONS, SETTLE_WITHOUT
+from ali.migrations.budget_functions import DOORS, DROP, FUNCTIONS
 from ali.migrations.tenancy import door, wall
+from ali.migrations.usage_functions import SETTLE_USAGE
 
 revision: str = "pre_0005_budgets"
 down_revision: str | None = "pre_0004_limits"
@@ -126,7 +127,7 @@ def _now(name: str) -> sa.Column[object]:
 
 
 def downgrade() -> None:
-    op.execute(SETTLE_WITHOUT)
+    op.execute(SETTLE_USAGE)
     op.execute(DROP)
     for table in ("budget_notice", "budget_reservation", "budget_period", "budget"):
         op.drop_table(table, schema=SCHEMA)
