@@ -10,7 +10,7 @@ import psycopg
 import psycopg_pool
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.responses import JSONResponse
 
 import ali
@@ -25,8 +25,14 @@ from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import AliasSpec, Router
 from ali.features.chat.tally import Tally
 from ali.features.identity import Permission, Principal
+from ali.features.identity.desk import Desk
+from ali.features.identity.housekeeping import Housekeeping
+from ali.features.identity.http import SIGN_IN_ROUTERS
 from ali.features.identity.http import approvals as approvals_http
 from ali.features.identity.http.access import requires
+from ali.features.identity.passwords import Passwords
+from ali.features.identity.recognise_session import SessionRing
+from ali.features.identity.turnstile import Turnstile
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
@@ -119,6 +125,8 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
     )
     api.include_router(chat_http.router)
     api.include_router(approvals_http.router)
+    for router in SIGN_IN_ROUTERS:
+        api.include_router(router)
     answer_errors(api)
     _add_operator_routes(api)
     _describe(api)
@@ -150,14 +158,20 @@ async def _start(
     epoch = EpochWatch(pool)
     keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
     epoch.beside(keys.mark_used)
-    authenticator = Authenticator(keys)
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    desk = _desk(settings, sessions, pool, hmac_secret=hmac_secret, metrics=metrics)
+    stack.callback(desk.passwords.close)
+    authenticator = Authenticator(keys, SessionRing(pool, desk=desk, epoch=epoch))
+    epoch.on_change(desk.forget)
+    epoch.beside(Housekeeping(pool).tidy)
     rules = RuleBook(requests_per_key=settings.requests_per_minute)
     epoch.reload_on_change(lambda: rules.reload(pool))
     ledger = Ledger(dsn, pool, instance_id=uuid7(), metrics=metrics, prepares=settings.embedded)
     limiter = make_limiter(pool, metrics)
     await limiter.open()
     stack.push_async_callback(limiter.close)
-    chores = [asyncio.create_task(chore) for chore in (epoch.run(), ledger.run(), ledger.keep_house(), limiter.run())]
+    running = (epoch.run(), ledger.run(), ledger.keep_house(), limiter.run(), desk.letters.run(), desk.records.run())
+    chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
@@ -170,7 +184,8 @@ async def _start(
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     tally = Tally(metrics)
     api.state.authenticator = authenticator
-    api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+    api.state.sessions = sessions
+    api.state.desk = desk
     api.state.hmac_secret = hmac_secret
     api.state.router = router
     api.state.pool = pool
@@ -194,6 +209,38 @@ async def _start(
         max_body_bytes=settings.max_body_bytes,
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
+    )
+
+
+def _desk(
+    settings: Settings,
+    sessions: async_sessionmaker[AsyncSession],
+    pool: Pool,
+    *,
+    hmac_secret: bytes,
+    metrics: Metrics,
+) -> Desk:
+    """What sign-in needs. What only some installations use is imported for them alone: 5 ms for mail, 15 for issuers."""
+    mailer = None
+    if settings.smtp_url is not None:
+        from ali.features.identity.mail import mailer_of  # noqa: PLC0415 - see the docstring
+
+        mailer = mailer_of(settings)
+    parties = {}
+    if settings.openid_providers:
+        from ali.features.identity.openid.outbound import parties_of  # noqa: PLC0415 - see the docstring
+
+        parties = parties_of(settings)
+    return Desk(
+        sessions=sessions,
+        pool=pool,
+        hmac_secret=hmac_secret,
+        address=settings.address,
+        passwords=Passwords(),
+        turnstile=Turnstile(sessions, secret=hmac_secret),
+        mailer=mailer,
+        parties=parties,
+        metrics=metrics,
     )
 
 

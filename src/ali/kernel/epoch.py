@@ -19,6 +19,9 @@ POLL_INTERVAL_S = 0.5
 BLIND_LIMIT_S = 10.0
 """How long what is remembered is believed while the database cannot be asked; then nothing is."""
 
+ADVANCE_EPOCH = "select ali.advance_access_epoch()"
+"""What a transaction that changes access says last: it waits for others that do the same."""
+
 _EPOCH = "select value from ali.access_epoch"
 
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlsplit
+from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -85,6 +86,8 @@ class OpenIdProvider(BaseModel):
     """Take an address as verified though the issuer does not say so. Entra never says; a tenant's own addresses are."""
     allow_http: bool = False
     """For an issuer on this machine or inside a private network."""
+    organization: UUID | None = None
+    """Where new people of this issuer get their accounts; None: in the only organization there is."""
 
     @field_validator("client_secret", mode="before")
     @classmethod
@@ -286,6 +289,11 @@ class Settings(BaseSettings):
             raise ValueError("ALI_CORS_CREDENTIALS needs the origins named in ALI_CORS_ORIGINS, not `*`")
         return self
 
+    public_url: str | None = Field(
+        default=None,
+        description="Address under which people reach this service, https://host: the issuer of its access tokens, and "
+        "in the links that it sends; unset: http:// with ALI_HOST and PORT.",
+    )
     openid_providers: tuple[OpenIdProvider, ...] = Field(
         default=(), description="Issuers of OpenID Connect whose people may sign in, as a JSON list."
     )
@@ -318,6 +326,18 @@ class Settings(BaseSettings):
     def _check_url(cls, value: str) -> str:
         return checked_base_url(value)
 
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        return checked_base_url(value) if value else None
+
+    @field_validator("openid_providers")
+    @classmethod
+    def _names_are_single(cls, value: tuple[OpenIdProvider, ...]) -> tuple[OpenIdProvider, ...]:
+        if len({provider.name for provider in value}) < len(value):
+            raise ValueError("two providers have the same name")
+        return value
+
     @model_validator(mode="after")
     def _redis_is_named(self) -> "Settings":
         if self.limiter_store == "redis" and self.redis_url is None:
@@ -328,6 +348,14 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """No database server was named: the service brings its own."""
         return self.database_url is None
+
+    @property
+    def address(self) -> str:
+        """Where people reach the service, without a final slash: `public_url`, or where it listens."""
+        if self.public_url is not None:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def limits_counted_in(self) -> Literal["process", "redis", "postgres"]:

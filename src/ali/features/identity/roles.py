@@ -55,7 +55,7 @@ MEANINGS: Final[dict[Permission, str]] = {
     Permission.APPROVALS_REQUEST: "Ask for a second signature.",
     Permission.APPROVALS_DECIDE: "Give or refuse the second signature to what another person asked for.",
     Permission.OWNERS_WRITE: "Make and unmake owners.",
-    Permission.SIGN_IN_WRITE: "End other people's sessions and reset their second factor.",
+    Permission.SIGN_IN_WRITE: "End other people's sessions, reset their second factor, destroy keys of access tokens.",
 }
 
 _EVERYTHING: Final = frozenset(Permission)
@@ -106,6 +106,27 @@ ROLE_MEANINGS: Final[dict[str, str]] = {
 
 ORGANIZATION_WIDE: Final = frozenset({"owner", "admin", "auditor", "privacy_officer"})
 """Roles that reach every project of the organization; the others reach those they are members of."""
+
+
+PROJECT_PERMISSIONS: Final = frozenset(
+    {
+        Permission.MODELS_READ,
+        Permission.INFERENCE,
+        Permission.USAGE_READ,
+        Permission.PROJECTS_READ,
+        Permission.PROJECTS_WRITE,
+        Permission.KEYS_READ,
+        Permission.KEYS_WRITE,
+        Permission.LIMITS_READ,
+        Permission.BUDGETS_READ,
+    }
+)
+"""What a membership can carry, and in its project alone; the rest of a role is of the whole organization."""
+
+
+def membership_permissions(role: str | None) -> frozenset[Permission]:
+    """What a member of a project with `role` may do there; nothing for None, who is no member."""
+    return ROLES.get(role or "", frozenset()) & PROJECT_PERMISSIONS
 
 
 def permissions_of(role: str) -> frozenset[Permission]:

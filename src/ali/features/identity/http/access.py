@@ -53,6 +53,16 @@ Authenticated = Annotated[Principal, Depends(_authenticated)]
 """Whoever calls, whatever they may do: for what everybody may do to themselves."""
 
 
+async def _optionally_authenticated(
+    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Principal | None:
+    return None if bearer is None else await _authenticated(request, bearer, None)
+
+
+OptionallyAuthenticated = Annotated[Principal | None, Depends(_optionally_authenticated)]
+"""Whoever calls, or None where no credential was sent; a wrong one is refused."""
+
+
 class Requires:
     """A dependency that yields the principal once it has shown `permission`."""
 
@@ -86,14 +96,15 @@ def client_address(request: Request) -> str | None:
 
 
 async def _acting(request: Request, principal: Authenticated) -> Actor:
-    return principal.actor(address=client_address(request), request_id=_request_id(request))
+    return principal.actor(address=client_address(request), request_id=request_id(request))
 
 
 Acting = Annotated[Actor, Depends(_acting)]
 """The caller as the audit record names it."""
 
 
-def _request_id(request: Request) -> str:
+def request_id(request: Request) -> str:
+    """The request's name in the audit record and in logs, made when first asked for."""
     name: str | None = getattr(request.state, "request_id", None)
     if name is None:
         name = request.state.request_id = new_id("req")
