@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": Command(module="ali.cli.serve", attribute="serve", help="Prepare what is missing and start the service."),
     "ask": Command(module="ali.cli.ask", attribute="ask", help="Ask a question about files."),
     "keys": Command(module="ali.features.keys.cli", attribute="app", help="Issue, list and revoke API keys."),
+    "auth": Command(module="ali.cli.auth", attribute="app", help="Look after people's sign-in and its keys."),
     "database": Command(module="ali.cli.database", attribute="app", help="Look after the database's schema."),
     "config": Command(module="ali.cli.config", attribute="config", help="Show the settings in force."),
     "doctor": Command(

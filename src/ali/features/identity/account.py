@@ -10,7 +10,8 @@ from ali.features.audit import Actor, AuditEvent, record
 from ali.features.identity import sessions
 from ali.features.identity.desk import Desk, Device
 from ali.features.identity.models import PasswordReset, User
-from ali.kernel.errors import AuthenticationFailed, PermissionRefused
+from ali.features.identity.principal import SessionEnded
+from ali.kernel.errors import PermissionRefused
 from ali.kernel.ids import read_id, shown_id
 
 
@@ -38,10 +39,10 @@ def email_key(text: str) -> str:
 
 
 async def own(session: AsyncSession, *, user_id: UUID) -> User:
-    """The person who is calling, their row locked. Raises `AuthenticationFailed` where they have just left."""
+    """The person who is calling, their row locked. Raises `SessionEnded` where they have just left."""
     user = await session.scalar(select(User).where(User.id == user_id, User.disabled_at.is_(None)).with_for_update())
     if user is None:
-        raise AuthenticationFailed("This account has left the organization.", code="session_ended")
+        raise SessionEnded("This session has ended. Sign in again.")
     return user
 
 

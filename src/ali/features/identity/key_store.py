@@ -4,7 +4,7 @@ Whoever serves traffic may read them, and destroy one over HTTP; making and rota
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +18,6 @@ from ali.features.identity.signing_keys import OVERLAP, new_signing_key, wrap
 from ali.kernel.epoch import ADVANCE_EPOCH
 from ali.kernel.errors import NotFound, PermissionRefused
 
-ROTATE_AFTER: Final = timedelta(days=90)
 _LOCK: Final = "lock table ali.signing_key in share row exclusive mode"
 
 

@@ -19,6 +19,12 @@ class ProjectMismatch(AuthenticationFailed):
     code = "mismatched_project"
 
 
+class SessionEnded(AuthenticationFailed):
+    """401: the session of this access token has ended, or its person has left."""
+
+    code = "session_ended"
+
+
 class PersonRequired(PermissionRefused):
     """403: this is for people who have signed in, and the credential is a program's key."""
 

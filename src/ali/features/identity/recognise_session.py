@@ -14,21 +14,15 @@ import psycopg
 import psycopg_pool
 
 from ali.features.identity import queries
-from ali.features.identity.principal import Principal, ProjectMismatch
+from ali.features.identity.principal import Principal, ProjectMismatch, SessionEnded
 from ali.features.identity.roles import ORGANIZATION_WIDE, membership_permissions, permissions_of
 from ali.kernel.db import Pool
 from ali.kernel.epoch import EpochWatch
-from ali.kernel.errors import AuthenticationFailed, Unavailable
+from ali.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from ali.features.identity.access_tokens import AccessTokens
     from ali.features.identity.tokens import AccessClaims
-
-
-class SessionEnded(AuthenticationFailed):
-    """401: the session of this access token has ended, or its person has left."""
-
-    code = "session_ended"
 
 
 class HasTokens(Protocol):
