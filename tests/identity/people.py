@@ -109,7 +109,10 @@ class Caller:
         if token is not None:
             given["authorization"] = f"Bearer {token}"
         url = self.url + (path if path.startswith(("/v1", "/.well-known")) else f"/v1/ali/auth{path}")
-        async with self._session.request(method, url, json=body, headers=given, allow_redirects=False) as response:
+        kind = () if body is not None else ("content-type",)  # aiohttp names one also where there is no body
+        async with self._session.request(
+            method, url, json=body, headers=given, allow_redirects=False, skip_auto_headers=kind
+        ) as response:
             self.headers = {name.lower(): value for name, value in response.headers.items()}
             return response.status, await response.json()
 
