@@ -53,7 +53,12 @@ def hashed() -> str:
 
 
 def make_person(
-    tenant: Tenant, *, role: str = "member", second_factor: bool = False, password: bool = True, member: str | None = None
+    tenant: Tenant,
+    *,
+    role: str = "member",
+    second_factor: bool = False,
+    password: bool = True,
+    member: str | None = None,
 ) -> Account:
     """A new account of `tenant`; `member`: its role in the tenant's project. The installation has a key to sign with."""
     ensure_signing_key(tenant.dsn, hmac_secret=SECRET, report=silent)

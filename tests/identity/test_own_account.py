@@ -130,7 +130,7 @@ async def test_an_invitation_makes_an_account_with_its_role_and_memberships_once
         {"id": str(people.tenant.project_id), "role": "developer"},
         {"id": str(elsewhere.project_id), "role": "owner"},
     ]
-    token = _invite(people.tenant, "Bia@Example.org".lower(), role="member", projects=projects)
+    token = invited(people.tenant, "Bia@Example.org".lower(), role="member", projects=projects)
     body = {"token": token, "name": "Bia Lima", "password": NEW}
     status, answer = await Caller(http, people)("POST", "/invitations/accept", {**body, "password": "password1234"})
     assert (status, answer["error"]["code"]) == (422, "password_refused"), "and the link stays good"
@@ -143,7 +143,7 @@ async def test_an_invitation_makes_an_account_with_its_role_and_memberships_once
         (f"proj_{people.tenant.project_id.hex}", "developer")
     ], "another organization's project is no part of an invitation"
     assert audit(people.tenant, like="invite.%") == ["invite.accepted"]
-    again = _invite(people.tenant, "bia@example.org")
+    again = invited(people.tenant, "bia@example.org")
     status, answer = await Caller(http, people)("POST", "/invitations/accept", {**body, "token": again})
     assert (status, answer["error"]["code"]) == (409, "account_exists")
 
@@ -202,9 +202,7 @@ async def test_recovery_codes_are_renewed_and_the_factor_disabled_with_password_
     assert (status, answer["error"]["code"]) == (409, "second_factor_conflict")
 
 
-def _invite(
-    tenant: Tenant, email: str, *, role: str = "member", projects: list[dict[str, str]] | None = None
-) -> str:
+def invited(tenant: Tenant, email: str, *, role: str = "member", projects: list[dict[str, str]] | None = None) -> str:
     """The token of a new invitation."""
     token = opaque.mint(opaque.INVITATION)
     with psycopg.connect(tenant.dsn) as connection:

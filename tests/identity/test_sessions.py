@@ -27,9 +27,7 @@ from tests.identity.people import SECRET, Caller, audit, make_person
 from tests.unit.identity.hostile_tokens import hostile_tokens, signed
 
 
-async def test_a_refresh_token_serves_once_and_a_second_time_ends_the_session(
-    people: Service, caller: Caller
-) -> None:
+async def test_a_refresh_token_serves_once_and_a_second_time_ends_the_session(people: Service, caller: Caller) -> None:
     first = await caller.signed_in(make_person(people.tenant))
     status, second = await caller("POST", "/refresh", {"refresh_token": first["refresh_token"]})
     assert (status, second["session_id"]) == (200, first["session_id"])

@@ -51,7 +51,9 @@ async def test_a_wrong_password_an_unknown_and_a_disabled_account_get_one_answer
         (disabled.email, PASSWORD),
         (without.email, PASSWORD),
     ):
-        answers.append(await Caller(caller._session, people)("POST", "/sign-in", {"email": email, "password": password}))
+        answers.append(
+            await Caller(caller._session, people)("POST", "/sign-in", {"email": email, "password": password})
+        )
     assert {status for status, _ in answers} == {401}
     assert answers[0][1]["error"]["code"] == "sign_in_refused"
     assert all(answer == answers[0] for answer in answers)

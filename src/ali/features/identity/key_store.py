@@ -105,7 +105,7 @@ async def destroy_as_service(
             "These keys sign for several organizations, so none of them may destroy one. Ask the operator: "
             "ali auth destroy-key."
         )
-    if not done.found:
+    if not done.destroyed:
         raise _unknown()
     event = AuditEvent(
         action="sign_in_key.destroyed", organization_id=organization_id, target_kind="sign_in_key", target_id=kid

@@ -14,7 +14,7 @@ INVITE_OF_DIGEST: Final = "select id, organization_id, email from ali.invite_of_
 ORGANIZATION_OF_SESSION: Final = "select ali.organization_of_session(:session_id)"
 ONLY_ORGANIZATION: Final = "select ali.only_organization()"
 DESTROY_SIGNING_KEY: Final = (
-    "select allowed, found from ali.destroy_signing_key(:doomed, :new_kid, :new_algorithm, :new_wrapped)"
+    "select allowed, destroyed from ali.destroy_signing_key(:doomed, :new_kid, :new_algorithm, :new_wrapped)"
 )
 TIDY: Final = "select ali.tidy_sign_in(%s)"
 

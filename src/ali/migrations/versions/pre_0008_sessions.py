@@ -229,19 +229,19 @@ $$
 """
 
 # Over HTTP an organization's people reach this, and the keys are the installation's: where it has several
-# organizations, none of them may. False: not done for that reason. A key that signs is replaced in the same act.
+# organizations, none of them may. A key that signs is replaced in the same act.
 DESTROY_SIGNING_KEY = """
 create function ali.destroy_signing_key(doomed text, new_kid text, new_algorithm text, new_wrapped bytea)
-returns table (allowed boolean, found boolean)
+returns table (allowed boolean, destroyed boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     allowed := ali.only_organization() is not null;
-    found := false;
+    destroyed := false;
     if allowed then
         lock table ali.signing_key in share row exclusive mode;
-        delete from ali.signing_key k where k.kid = doomed returning true into found;
-        found := coalesce(found, false);
-        if found and not exists (select from ali.signing_key k where k.retired_at is null) then
+        delete from ali.signing_key k where k.kid = doomed returning true into destroyed;
+        destroyed := coalesce(destroyed, false);
+        if destroyed and not exists (select from ali.signing_key k where k.retired_at is null) then
             insert into ali.signing_key (kid, algorithm, wrapped) values (new_kid, new_algorithm, new_wrapped);
         end if;
     end if;
