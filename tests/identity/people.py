@@ -60,7 +60,7 @@ def make_person(
     password: bool = True,
     member: str | None = None,
 ) -> Account:
-    """A new account of `tenant`; `member`: its role in the tenant's project. The installation has a key to sign with."""
+    """A new account of `tenant`; `member`: its role in the tenant's project. There is a key to sign with afterwards."""
     ensure_signing_key(tenant.dsn, hmac_secret=SECRET, report=silent)
     user_id = uuid7()
     secret = totp.new_secret() if second_factor else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import aiohttp
 import psycopg
@@ -83,13 +83,14 @@ def test_keys_are_listed_rotated_and_destroyed(alone: Tenant, capsys: pytest.Cap
 
 def test_what_cannot_be_done_is_explained(alone: Tenant) -> None:
     account = make_person(alone)
-    for act, word in (
+    refused: tuple[tuple[Callable[[], None], str], ...] = (
         (lambda: auth.invite("ana@example.org", role="king"), "role"),
         (lambda: auth.invite("not an address"), "e-mail"),
         (lambda: auth.invite(account.email), "reset-link"),
         (lambda: auth.reset_link("nobody@example.org"), "No account"),
         (lambda: auth.destroy_key("unknown"), "jwks"),
-    ):
+    )
+    for act, word in refused:
         with pytest.raises(AliError, match=word):
             act()
 

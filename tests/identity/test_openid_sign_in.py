@@ -43,9 +43,14 @@ def admitting(serve: Serve, issuer: Issuer, tenant: Tenant) -> Admitting:
 
     def start(**values: Any) -> AbstractAsyncContextManager[Service]:  # noqa: ANN401 - any setting
         provider = {
-            **{"name": "local", "issuer": issuer.url, "client_id": CLIENT, "client_secret": "s3cret"},
-            **{"allow_http": True, "organization": str(tenant.organization_id)},
-            **{"group_roles": {"assistants": "member", "bosses": "admin"}, **values},
+            "name": "local",
+            "issuer": issuer.url,
+            "client_id": CLIENT,
+            "client_secret": "s3cret",
+            "allow_http": True,
+            "organization": str(tenant.organization_id),
+            "group_roles": {"assistants": "member", "bosses": "admin"},
+            **values,
         }
         hosts = [urlsplit(issuer.url).netloc]
         return serve(**BEHIND_PROXY, openid_providers=[provider], outbound_allowed_hosts=hosts)
@@ -230,9 +235,15 @@ async def test_a_person_of_a_real_provider_signs_in(
     make_person(tenant)
     address, public = real_provider
     provider = {
-        **{"name": "canaille", "issuer": address, "client_id": "confidential", "client_secret": SECRET},
-        **{"scopes": ["openid", "email", "profile", "groups"], "group_roles": {"auditors": "auditor"}},
-        **{"allow_http": True, "trusts_email": True, "organization": str(tenant.organization_id)},
+        "name": "canaille",
+        "issuer": address,
+        "client_id": "confidential",
+        "client_secret": SECRET,
+        "scopes": ["openid", "email", "profile", "groups"],
+        "group_roles": {"auditors": "auditor"},
+        "allow_http": True,
+        "trusts_email": True,
+        "organization": str(tenant.organization_id),
     }
     hosts = [urlsplit(address).netloc]
     async with (

@@ -242,7 +242,7 @@ async def replica(people: Service) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)  # noqa: ASYNC222 - nothing else runs any more
+        process.wait(10)
 
 
 async def _refused_within_a_second(caller: Caller, token: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 
 from ali.features.identity import passwords
 from ali.features.identity.desk import Desk
@@ -110,7 +111,6 @@ async def test_a_second_factor_is_asked_for_once_the_password_is_right_and_each_
     answers = await asyncio.gather(
         *(Caller(caller._session, people)("POST", "/sign-in", {**body, "code": code}) for _ in range(5))
     )
-    assert sorted(status for status, _ in answers)[0] == 200
     assert [status for status, _ in answers].count(200) == 1
     _later(people, seconds=60)
     status, answer = await caller("POST", "/sign-in", {**body, "code": code})
@@ -161,8 +161,6 @@ async def test_metrics_count_sign_ins_by_their_result(people: Service, caller: C
 
 
 async def test_a_password_under_older_parameters_is_hashed_anew(people: Service, caller: Caller) -> None:
-    from argon2 import PasswordHasher
-
     ana = make_person(people.tenant)
     older = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
     with psycopg.connect(people.tenant.dsn) as connection:

@@ -10,14 +10,14 @@ import aiohttp
 from tests.fixtures.service import Service
 from tests.identity.people import PASSWORD, Caller, make_person
 
-OPEN = {
+OPEN: dict[str, dict[str, Any]] = {
     "/sign-in": {"email": "nobody@example.org", "password": "x", "code": None},
     "/refresh": {"refresh_token": "x"},
     "/password/reset": {"email": "nobody@example.org"},
     "/password/reset/confirm": {"token": "x", "password": PASSWORD},
     "/invitations/accept": {"token": "x", "name": "x", "password": PASSWORD},
 }
-OWN = {
+OWN: dict[str, dict[str, Any]] = {
     "/password/change": {"password": PASSWORD, "new_password": "x"},
     "/second-factor/enrol": {"password": "x"},
     "/second-factor/confirm": {"enrolment": "x", "code": "x"},

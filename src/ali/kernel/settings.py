@@ -10,12 +10,23 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlsplit
-from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ali.kernel.openid_provider import OpenIdProvider
 from ali.kernel.outbound import read_allowed
+from ali.kernel.references import resolved
+
+__all__ = [
+    "SERVICE_ROLE",
+    "Alias",
+    "CompatibleProvider",
+    "OpenIdProvider",
+    "Settings",
+    "checked_base_url",
+    "with_role",
+]
 
 SERVICE_ROLE: Final = "ali_service"
 """The database role that carries the service's rights: no owner of anything, bound by row-level security."""
@@ -26,17 +37,6 @@ _SERVED_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]")
 
 def _default_home() -> Path:
     return Path.home() / ".local" / "share" / "ali"
-
-
-def _resolved(value: object) -> object:
-    """A `file://` reference as the content of its file, one trailing newline off; anything else as it is."""
-    if isinstance(value, str) and value.startswith("file://"):
-        path = Path(urlsplit(value).path)
-        try:
-            return path.read_text(encoding="utf-8").removesuffix("\n")
-        except OSError as error:
-            raise ValueError(f"the secret's file {path} cannot be read: {error.strerror}") from error
-    return value
 
 
 class CompatibleProvider(BaseModel):
@@ -53,62 +53,12 @@ class CompatibleProvider(BaseModel):
     @field_validator("api_key", mode="before")
     @classmethod
     def _read_reference(cls, value: object) -> object:
-        return _resolved(value)
+        return resolved(value)
 
     @field_validator("base_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
         return checked_base_url(value)
-
-
-class OpenIdProvider(BaseModel):
-    """An issuer of OpenID Connect whose people may sign in: Google, Entra, Keycloak, or any other."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-    """In the sign-in page's address, and in what people choose from."""
-    issuer: str
-    """Exactly as the issuer writes it; `/.well-known/openid-configuration` is read below it."""
-    client_id: Annotated[str, Field(min_length=1)]
-    client_secret: SecretStr | None = None
-    """None: a public client, by PKCE alone."""
-    scopes: tuple[str, ...] = ("openid", "email", "profile")
-    group_claim: str = "groups"
-    """The claim that lists a person's groups; `realm_access.roles` reaches into objects."""
-    group_roles: dict[str, str] = Field(default_factory=dict)
-    """Group to role; the first entry whose group the person is in decides."""
-    default_role: str | None = None
-    """The role of people in none of those groups; None: they may not sign in."""
-    allowed_email_domains: tuple[str, ...] = ()
-    """Set: only people with a verified address in one of these domains."""
-    trusts_email: bool = False
-    """Take an address as verified though the issuer does not say so. Entra never says; a tenant's own addresses are."""
-    allow_http: bool = False
-    """For an issuer on this machine or inside a private network."""
-    organization: UUID | None = None
-    """Where new people of this issuer get their accounts; None: in the only organization there is."""
-
-    @field_validator("client_secret", mode="before")
-    @classmethod
-    def _read_reference(cls, value: object) -> object:
-        return _resolved(value) or None
-
-    @field_validator("scopes")
-    @classmethod
-    def _asks_for_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "openid" not in value:
-            raise ValueError("the scopes must include openid")
-        return value
-
-    @model_validator(mode="after")
-    def _check_issuer(self) -> "OpenIdProvider":
-        parts = urlsplit(self.issuer)
-        if parts.scheme not in ({"https", "http"} if self.allow_http else {"https"}) or not parts.hostname:
-            raise ValueError("an issuer looks like https://host/path; http needs allow_http")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("an issuer has no credentials, query or fragment")
-        return self
 
 
 class Alias(BaseModel):
@@ -319,7 +269,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_reference(cls, value: object) -> object:
         """References are read; an empty variable counts as unset."""
-        return _resolved(value) or None
+        return resolved(value) or None
 
     @field_validator("openai_base_url", "anthropic_base_url")
     @classmethod

@@ -62,7 +62,7 @@ def test_failures_add_up_and_are_forgotten_after_a_day() -> None:
 
 
 def test_an_address_has_an_allowance_and_eases_by_one_a_minute() -> None:
-    for count, later_s, waits_s in ((20, 0, 0.0), (21, 0, 0.25), (25, 0, 4.0), (25, 240, 0.0), (60, 0, 900.0)):
+    for count, later_s, waits_s in ((20, 0, 0.0), (21, 0, 0.25), (25, 0, 4.0), (25, 240, 0.25), (60, 0, 900.0)):
         failures = Failures(count=count, last_at=NOW)
         weighed = beyond_allowance(failures, now=NOW + timedelta(seconds=later_s))
         assert weighed is not None

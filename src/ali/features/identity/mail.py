@@ -89,9 +89,10 @@ def mailer_of(settings: Settings) -> "Mailer | None":
     """The mailer that the settings ask for; None where they name no server. Raises ValueError for one that is wrong."""
     if settings.smtp_url is None:
         return None
+    server = mail_server(settings.smtp_url.get_secret_value())
     if settings.mail_from is None or not parseaddr(settings.mail_from)[1]:
         raise ValueError("ALI_MAIL_FROM must be set with ALI_SMTP_URL: an address, or Name <user@example.com>")
-    return Mailer(mail_server(settings.smtp_url.get_secret_value()), sender=settings.mail_from)
+    return Mailer(server, sender=settings.mail_from)
 
 
 def checked_address(text: str) -> str:
