@@ -3,11 +3,16 @@
 Missing ownership checks were the peers' worst holes. What nobody may call by accident begins with its signature.
 """
 
+from collections.abc import Iterator
+
 from fastapi import Depends, FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
 
 from ali.app import create_app
 from ali.features.chat.operations import OPERATIONS
-from ali.features.identity.http.access import Authenticated, operations_of, requires
+from ali.features.identity.http.access import Authenticated, _authenticated, operations_of, requires
+from ali.features.identity.http.desk import _person
 from ali.features.identity.roles import (
     MEANINGS,
     ORGANIZATION_WIDE,
@@ -20,8 +25,36 @@ from ali.features.identity.roles import (
 from ali.kernel.settings import Settings
 from tests.rules.tree import DOCS
 
-PUBLIC = {("GET", "/healthz"), ("GET", "/readyz")}
-"""Operations that take no credential at all. Each must have a reason that everybody accepts."""
+AUTH = "/v1/ali/auth"
+
+PUBLIC = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/.well-known/jwks.json"),
+    ("POST", f"{AUTH}/sign-in"),
+    ("POST", f"{AUTH}/refresh"),
+    ("POST", f"{AUTH}/password/reset"),
+    ("POST", f"{AUTH}/password/reset/confirm"),
+    ("POST", f"{AUTH}/invitations/accept"),
+    ("GET", f"{AUTH}/openid"),
+    ("POST", f"{AUTH}/openid/{{provider}}/start"),
+    ("GET", f"{AUTH}/openid/{{provider}}/callback"),
+}
+"""What takes no credential, because it is how one gets one, or tells nothing of anybody's."""
+
+OF_ONESELF = {
+    ("GET", f"{AUTH}/me"),
+    ("GET", f"{AUTH}/sessions"),
+    ("DELETE", f"{AUTH}/sessions/{{session_id}}"),
+    ("POST", f"{AUTH}/sign-out"),
+    ("POST", f"{AUTH}/sign-out-everywhere"),
+    ("POST", f"{AUTH}/password/change"),
+    ("POST", f"{AUTH}/second-factor/enrol"),
+    ("POST", f"{AUTH}/second-factor/confirm"),
+    ("POST", f"{AUTH}/second-factor/disable"),
+    ("POST", f"{AUTH}/second-factor/recovery-codes"),
+}
+"""What every person may do to their own account, and nobody to another's: a signed-in person is asked for."""
 
 
 def api() -> FastAPI:
@@ -31,7 +64,25 @@ def api() -> FastAPI:
 
 def test_every_operation_but_the_public_ones_names_its_permission() -> None:
     nameless = {(method, path) for method, path, asked in operations_of(api().routes) if not asked}
-    assert nameless == PUBLIC
+    assert nameless == PUBLIC | OF_ONESELF
+
+
+def test_what_is_of_oneself_asks_for_a_person_and_what_is_public_for_nobody() -> None:
+    asking: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
+    for context in iter_route_contexts(api().routes):
+        dependant = getattr(context, "dependant", None)
+        if isinstance(dependant, Dependant):
+            calls = set(_calls(dependant))
+            for method in context.methods or ():
+                if (method, str(context.path_format)) in PUBLIC | OF_ONESELF:
+                    asking[_person in calls and _authenticated in calls].add((method, str(context.path_format)))
+    assert asking == {True: OF_ONESELF, False: PUBLIC}
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for dependency in dependant.dependencies:
+        yield from _calls(dependency)
 
 
 def test_no_operation_is_hidden_from_the_document_and_each_shows_its_permission_there() -> None:

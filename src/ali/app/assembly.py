@@ -9,14 +9,16 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from ali.app.outbound import webhook_post
-from ali.app.upstreams import aliases, own_prices, reachable
+from ali.app.sign_in import sign_in_desk
+from ali.app.upstreams import deadlines, reachable, router_over
 from ali.features.chat.failover import Failover
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.resilience import RetryBudget
-from ali.features.chat.routing import Router
 from ali.features.chat.tally import Tally
 from ali.features.idempotency import Claims, Keeping, Sealer
+from ali.features.identity.housekeeping import Housekeeping
+from ali.features.identity.recognise_session import SessionRing
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
@@ -27,8 +29,6 @@ from ali.kernel.epoch import EpochWatch
 from ali.kernel.ids import uuid7
 from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
-from ali.providers.catalog import load_catalog
-from ali.providers.contract import Deadlines
 
 
 async def assemble(
@@ -56,7 +56,12 @@ async def assemble(
     epoch = EpochWatch(pool)
     keys = KeyRing(pool, hmac_secret=hmac_secret, epoch=epoch)
     epoch.beside(keys.mark_used)
-    authenticator = Authenticator(keys)
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    desk = sign_in_desk(settings, sessions, pool, hmac_secret=hmac_secret, metrics=metrics)
+    stack.callback(desk.passwords.close)
+    authenticator = Authenticator(keys, SessionRing(pool, desk=desk, epoch=epoch))
+    epoch.on_change(desk.forget)
+    epoch.beside(Housekeeping(pool).tidy)
     rules = RuleBook(requests_per_key=settings.requests_per_minute)
     epoch.reload_on_change(lambda: rules.reload(pool))
     instance_id = uuid7()
@@ -82,28 +87,26 @@ async def assemble(
     running = (
         *(epoch.run(), ledger.run(), ledger.keep_house(), limiter.run()),
         *(keeper.keep_house(), keeper.tell_thresholds()),
+        *(desk.letters.run(), desk.records.run()),
     )
     chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
-    router = Router(
-        upstreams=upstreams,
-        catalog=load_catalog(),
-        aliases=aliases(settings, upstreams),
-        compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
-        own_prices=own_prices(settings),
-    )
+    router = router_over(upstreams, settings)
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     tally = Tally(metrics)
-    api.state.epoch = epoch
-    api.state.authenticator = authenticator
-    api.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
-    api.state.hmac_secret = hmac_secret
-    api.state.deliver_invitation = None
-    api.state.router = router
-    api.state.pool = pool
-    api.state.metrics = metrics
+    _offer(
+        api,
+        epoch=epoch,
+        authenticator=authenticator,
+        sessions=sessions,
+        desk=desk,
+        hmac_secret=hmac_secret,
+        router=router,
+        pool=pool,
+        metrics=metrics,
+    )
     api.state.keeping = Keeping(
         authenticator=authenticator,
         claims=claims,
@@ -122,16 +125,17 @@ async def assemble(
         repeats=repeats,
         metrics=metrics,
         tally=tally,
-        deadlines=Deadlines(
-            connect_s=settings.upstream_connect_s,
-            first_byte_s=settings.upstream_first_byte_s,
-            silence_s=settings.upstream_silence_s,
-            total_s=settings.upstream_total_s,
-        ),
+        deadlines=deadlines(settings),
         max_body_bytes=settings.max_body_bytes,
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
+
+
+def _offer(api: FastAPI, **objects: object) -> None:
+    """What routes find in `request.app.state`."""
+    for name, value in objects.items():
+        setattr(api.state, name, value)
 
 
 async def _stop(chores: list[asyncio.Task[None]]) -> None:

@@ -1,9 +1,9 @@
 """The providers that the settings name, what their models are called, and what they cost."""
 
-from ali.features.chat.routing import AliasSpec, OwnPrice
+from ali.features.chat.routing import AliasSpec, OwnPrice, Router
 from ali.kernel.settings import Settings
-from ali.providers.catalog import Prices, load_defaults
-from ali.providers.contract import Dialect, Upstream
+from ali.providers.catalog import Prices, load_catalog, load_defaults
+from ali.providers.contract import Deadlines, Dialect, Upstream
 from ali.providers.extractive import ExtractiveUpstream
 from ali.providers.http import HttpUpstream
 
@@ -59,3 +59,24 @@ def own_prices(settings: Settings) -> dict[str, OwnPrice]:
         )
         for name, price in settings.model_prices.items()
     }
+
+
+def router_over(upstreams: dict[str, Upstream], settings: Settings) -> Router:
+    """From names of models to these providers."""
+    return Router(
+        upstreams=upstreams,
+        catalog=load_catalog(),
+        aliases=aliases(settings, upstreams),
+        compatible_models={model: server.name for server in settings.compatible_providers for model in server.models},
+        own_prices=own_prices(settings),
+    )
+
+
+def deadlines(settings: Settings) -> Deadlines:
+    """How long a provider may take."""
+    return Deadlines(
+        connect_s=settings.upstream_connect_s,
+        first_byte_s=settings.upstream_first_byte_s,
+        silence_s=settings.upstream_silence_s,
+        total_s=settings.upstream_total_s,
+    )

@@ -16,6 +16,7 @@ import typer
 from pydantic import SecretStr
 
 from ali.cli.doctor_edge import edge
+from ali.cli.doctor_sign_in import sign_in
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
 from ali.ops import bootstrap, database
@@ -56,6 +57,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "providers": lambda: _providers(settings),
         "edge": lambda: edge(settings),
         "model prices": lambda: _model_prices(settings),
+        "sign-in": lambda: sign_in(settings),
     }
     if online:
         listed["providers, online"] = lambda: _providers_online(settings)

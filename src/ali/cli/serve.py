@@ -23,6 +23,7 @@ from ali.cli.migration import migrate_apart, report
 from ali.cli.supervisor import STOP_SIGNALS, StartFailed, Supervisor, ignore_stop_signals
 from ali.kernel.settings import Settings
 from ali.ops import bootstrap, database, embedded
+from ali.ops.sign_in import check_settings, ensure_signing_key
 
 _SPARE_CONNECTIONS = 16
 """For the command line and an operator's psql, beside the workers' pools."""
@@ -54,6 +55,7 @@ def serve(
     given = {"ALI_HOST": host, "PORT": port, "ALI_WORKERS": workers, "ALI_HOME": home and home.absolute()}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
     settings = Settings()
+    check_settings(settings)
     listener = bound(settings.host, settings.port)
     try:
         interrupt_at_stop_signals()
@@ -174,7 +176,9 @@ def _prepare_database(dsn: str, settings: Settings) -> str | None:
         status = migrate_apart(dsn)
         if status != 0:
             raise typer.Exit(status) from None
-    return bootstrap.ensure_first_tenant(dsn, settings, report=report)
+    key = bootstrap.ensure_first_tenant(dsn, settings, report=report)
+    ensure_signing_key(dsn, hmac_secret=bootstrap.api_key_hmac_secret(settings), report=report)
+    return key
 
 
 def _serve_here(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:

@@ -80,9 +80,13 @@ class EpochWatch:
         if epoch == self.value:
             return
         self._forget()
-        for reload in self._reloads:
-            await reload()
-        self.value = epoch
+        self.value = epoch  # before reloading: what is asked of the database from now on may be remembered
+        try:
+            for reload in self._reloads:
+                await reload()
+        except BaseException:
+            self.value = -1
+            raise
 
     def _forget(self) -> None:
         self.value = -1

@@ -13,16 +13,11 @@ from typing import Any, Final, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ali.kernel.openid_provider import OpenIdProvider
 from ali.kernel.outbound import read_allowed
+from ali.kernel.references import resolved
 from ali.kernel.service_role import SERVICE_ROLE, with_role
-from ali.kernel.setting_values import (
-    Alias,
-    CompatibleProvider,
-    ModelPrice,
-    OpenIdProvider,
-    checked_base_url,
-    resolved,
-)
+from ali.kernel.setting_values import Alias, CompatibleProvider, ModelPrice, checked_base_url
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _SERVED_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]")
@@ -174,6 +169,11 @@ class Settings(BaseSettings):
             raise ValueError("ALI_CORS_CREDENTIALS needs the origins named in ALI_CORS_ORIGINS, not `*`")
         return self
 
+    public_url: str | None = Field(
+        default=None,
+        description="Address under which people reach this service, https://host: the issuer of its access tokens, and "
+        "in the links that it sends; unset: http:// with ALI_HOST and PORT.",
+    )
     openid_providers: tuple[OpenIdProvider, ...] = Field(
         default=(), description="Issuers of OpenID Connect whose people may sign in, as a JSON list."
     )
@@ -216,6 +216,18 @@ class Settings(BaseSettings):
     def _check_url(cls, value: str) -> str:
         return checked_base_url(value)
 
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        return checked_base_url(value) if value else None
+
+    @field_validator("openid_providers")
+    @classmethod
+    def _names_are_single(cls, value: tuple[OpenIdProvider, ...]) -> tuple[OpenIdProvider, ...]:
+        if len({provider.name for provider in value}) < len(value):
+            raise ValueError("two providers have the same name")
+        return value
+
     @model_validator(mode="after")
     def _redis_is_named(self) -> "Settings":
         if self.limiter_store == "redis" and self.redis_url is None:
@@ -226,6 +238,14 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """No database server was named: the service brings its own."""
         return self.database_url is None
+
+    @property
+    def address(self) -> str:
+        """Where people reach the service, without a final slash: `public_url`, or where it listens."""
+        if self.public_url is not None:
+            return self.public_url
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - read, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def limits_counted_in(self) -> Literal["process", "redis", "postgres"]:

@@ -78,6 +78,12 @@ class Metrics:
             ["scope", "kind"],
             registry=self.registry,
         )
+        self.sign_ins = Counter(
+            "ali_sign_ins_total",
+            "Tries to sign in, by result (ok, refused, second_factor_required, too_many_attempts, unavailable).",
+            ["result"],
+            registry=self.registry,
+        )
         self.ledger_pending = Gauge(
             "ali_ledger_pending_records", "Usage records not yet committed.", registry=self.registry
         )

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from ali.features.identity.openid import Attempt, Fetch, RelyingParty, Reply, SignerCache
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 
 NOW: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CALLBACK: Final = "https://ali.example/v1/ali/auth/openid/local/callback"

@@ -13,6 +13,8 @@ from ali.features.identity.backoff import (
     Failures,
     TooManyAttempts,
     after_failure,
+    after_failure_at_address,
+    beyond_allowance,
     require_turn,
     wait_after,
 )
@@ -57,3 +59,15 @@ def test_failures_add_up_and_are_forgotten_after_a_day() -> None:
     assert failures == Failures(count=5, last_at=NOW)
     assert after_failure(failures, now=NOW + FORGOTTEN_AFTER).count == 1
     assert after_failure(failures, now=NOW + FORGOTTEN_AFTER - timedelta(seconds=1)).count == 6
+
+
+def test_an_address_has_an_allowance_and_eases_by_one_a_minute() -> None:
+    for count, later_s, waits_s in ((20, 0, 0.0), (21, 0, 0.25), (25, 0, 4.0), (25, 240, 0.25), (60, 0, 900.0)):
+        failures = Failures(count=count, last_at=NOW)
+        weighed = beyond_allowance(failures, now=NOW + timedelta(seconds=later_s))
+        assert weighed is not None
+        assert wait_after(weighed.count).total_seconds() == waits_s, (count, later_s)
+    assert beyond_allowance(None, now=NOW) is None
+    assert after_failure_at_address(Failures(count=30, last_at=NOW), now=NOW + timedelta(minutes=10)).count == 21
+    assert after_failure_at_address(Failures(count=3, last_at=NOW), now=NOW + timedelta(hours=1)).count == 1
+    assert after_failure_at_address(Failures(count=3, last_at=NOW), now=NOW - timedelta(hours=1)).count == 4

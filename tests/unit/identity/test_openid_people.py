@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ali.features.identity.mail import mail_server
 from ali.features.identity.openid.person import NotAdmitted, groups_of, person_of, role_for
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 from ali.kernel.settings import Settings
 from tests.unit.identity.issuer import provider_of
 

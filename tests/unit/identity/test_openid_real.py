@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ import pytest
 
 from ali.features.identity.openid import Fetch, RelyingParty, SignerCache, SignInRefused
 from ali.features.identity.openid.person import NotAdmitted
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 from tests.fixtures.tools import requires_environment
 
 SERVE: Final = Path(__file__).resolve().parents[2] / "fixtures" / "canaille" / "serve.py"
@@ -28,10 +29,17 @@ SECRET: Final = "of-the-client_1.2~3"
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
     """Canaille's address."""
+    with canaille(CALLBACK) as address:
+        yield address
+
+
+@contextmanager
+def canaille(callback: str) -> Iterator[str]:
+    """A running Canaille's address; its clients come back to `callback`."""
     python = requires_environment("canaille")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    arguments = [python, str(SERVE), str(port), CALLBACK]
+    arguments = [python, str(SERVE), str(port), callback]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own
     try:
         deadline = time.monotonic() + 60
@@ -56,17 +64,18 @@ def _listens(port: int) -> bool:
 class Browser:
     """A person at the login form: cookies, hidden fields, redirects, until the browser is sent back to us."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, callback: str = CALLBACK) -> None:
         self._session = session
+        self._callback = callback
 
     async def signed_in(self, url: str, *, login: str, password: str) -> dict[str, str]:
         """The query with which the browser comes back."""
         url, page = await self._follow("GET", url)
         for fields in ({"login": login}, {"password": password}, {"answer": "accept"}):
-            if url.startswith(CALLBACK):
+            if url.startswith(self._callback):
                 break
             url, page = await self._follow("POST", url, form={**_hidden(page), **fields})
-        assert url.startswith(CALLBACK), f"the browser is still at {url}"
+        assert url.startswith(self._callback), f"the browser is still at {url}"
         return dict(parse_qsl(urlsplit(url).query))
 
     async def _follow(self, method: str, url: str, *, form: dict[str, str] | None = None) -> tuple[str, str]:
@@ -76,7 +85,7 @@ class Browser:
                     assert response.status == 200, (response.status, url)
                     return url, await response.text()
                 url, method, form = urljoin(url, response.headers["location"]), "GET", None
-            if url.startswith(CALLBACK):
+            if url.startswith(self._callback):
                 return url, ""
 
 

@@ -1,7 +1,8 @@
 """Lock-out by backing off: each failure makes the next try wait longer, and none is ever denied for good.
 
-After n failures the next try is allowed 2^(n-3) seconds later, at most 15 minutes. Failures are counted for an account
-and for an address apart, by the caller, who keeps one `Failures` for each.
+After n failures the next try is allowed 2^(n-3) seconds later, at most 15 minutes. Failures are counted by the caller
+(`turnstile`), who keeps one `Failures` for each account at each address, so that nobody keeps an account's wait up for
+its owner, who is elsewhere; and one for each address, behind which many people may be: it has an allowance, and eases.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from ali.kernel.errors import RateLimited
 LONGEST_WAIT: Final = timedelta(minutes=15)
 FORGOTTEN_AFTER: Final = timedelta(days=1)
 """A count without a failure for so long starts anew."""
+ADDRESS_ALLOWANCE: Final = 20
+"""Failures of an address that cost nothing."""
+ADDRESS_EASES_EVERY: Final = timedelta(minutes=1)
+"""An address's count loses one in each such span."""
 
 
 class TooManyAttempts(RateLimited):
@@ -53,3 +58,23 @@ def after_failure(failures: Failures | None, *, now: datetime) -> Failures:
     """The count with one failure more. After a success the account's count is dropped; the address's is kept."""
     before = failures.count if failures is not None and now - failures.last_at < FORGOTTEN_AFTER else 0
     return Failures(count=before + 1, last_at=now)
+
+
+def beyond_allowance(failures: Failures | None, *, now: datetime) -> Failures | None:
+    """What of an address's count makes it wait now, for `require_turn`."""
+    eased = _eased(failures, now=now)
+    return None if eased is None else Failures(count=max(0, eased.count - ADDRESS_ALLOWANCE), last_at=eased.last_at)
+
+
+def after_failure_at_address(failures: Failures | None, *, now: datetime) -> Failures:
+    """An address's count with one failure more."""
+    return after_failure(_eased(failures, now=now), now=now)
+
+
+def _eased(failures: Failures | None, *, now: datetime) -> Failures | None:
+    if failures is None:
+        return None
+    return Failures(
+        count=max(0, failures.count - max(0, (now - failures.last_at) // ADDRESS_EASES_EVERY)),
+        last_at=failures.last_at,
+    )

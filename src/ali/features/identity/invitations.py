@@ -4,11 +4,7 @@ The link's token is shown or sent once and never kept, only its HMAC: `ali_inv_`
 so a plain HMAC needs no stretching), and a CRC-32 in six digits by which secret scanners know it.
 """
 
-import hmac
 import re
-import secrets
-import string
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import AuditEvent, record
+from ali.features.identity import opaque
 from ali.features.identity.authority import Authority
 from ali.features.identity.models import Invite, User
 from ali.features.identity.naming import Kind, named
@@ -33,10 +30,7 @@ EMAIL: Final = re.compile(
 """HTML's definition, which leaves out only what no mail server takes (quoted local parts, comments)."""
 LONGEST_EMAIL: Final = 254
 
-PREFIX: Final = "ali_inv_"
 VALID_FOR: Final = timedelta(days=7)
-_ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_RANDOM: Final = 43
 
 
 class InviteNotFound(NotFound):
@@ -77,19 +71,9 @@ class Grant:
     role: str
 
 
-def mint_token() -> str:
-    """A new link's token, from the system's randomness."""
-    body = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
-    checksum, digits = zlib.crc32(body.encode()), ""
-    for _ in range(6):
-        checksum, digit = divmod(checksum, len(_ALPHABET))
-        digits = _ALPHABET[digit] + digits
-    return body + digits
-
-
-def token_digest(token: str, *, hmac_secret: bytes) -> bytes:
-    """The 32 bytes under which a token is stored and looked up: HMAC-SHA256 under the installation's own secret."""
-    return hmac.digest(hmac_secret, token.encode("utf-8", "surrogatepass"), "sha256")
+def link(address: str, token: str) -> str:
+    """Where a person accepts an invitation. Behind `#`, which no browser sends and no server logs."""
+    return f"{address}/accept-invitation#token={token}"
 
 
 async def create(
@@ -114,7 +98,7 @@ async def create(
     await session.execute(
         delete(Invite).where(own, Invite.email == email, Invite.accepted_at.is_(None), Invite.expires_at < func.now())
     )
-    token = mint_token()
+    token = opaque.mint(opaque.INVITATION)
     projects: list[Any] = [{"id": str(grant.project_id), "role": grant.role} for grant in grants]
     invite = Invite(
         id=uuid7(),
@@ -122,7 +106,7 @@ async def create(
         email=email,
         role=role,
         projects=projects,
-        digest=token_digest(token, hmac_secret=hmac_secret),
+        digest=opaque.digest(token, hmac_secret=hmac_secret),
         invited_by=authority.user_id,
         expires_at=datetime.now(UTC) + VALID_FOR,
     )

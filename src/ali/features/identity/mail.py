@@ -23,6 +23,7 @@ import structlog
 
 from ali.features.identity.letters import Letter
 from ali.kernel.errors import InvalidRequest, Unavailable
+from ali.kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,16 @@ def mail_server(url: str) -> MailServer:
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
+
+
+def mailer_of(settings: Settings) -> "Mailer | None":
+    """The mailer that the settings ask for; None where they name no server. Raises ValueError for one that is wrong."""
+    if settings.smtp_url is None:
+        return None
+    server = mail_server(settings.smtp_url.get_secret_value())
+    if settings.mail_from is None or not parseaddr(settings.mail_from)[1]:
+        raise ValueError("ALI_MAIL_FROM must be set with ALI_SMTP_URL: an address, or Name <user@example.com>")
+    return Mailer(server, sender=settings.mail_from)
 
 
 def checked_address(text: str) -> str:

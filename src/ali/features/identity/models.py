@@ -127,3 +127,96 @@ class Approval(Base):
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decision: Mapped[str | None] = mapped_column(Text)
     spent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Session(Base):
+    """What began with one sign-in: a family of refresh tokens, of which the last one is good (`refresh`)."""
+
+    __tablename__ = "session"
+    __table_args__ = (
+        CheckConstraint("octet_length(current) = 32", name="current_is_sha256"),
+        CheckConstraint("(ended_at is null) = (end_reason is null)", name="end_has_its_reason"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id), index=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    method: Mapped[str] = mapped_column(Text)
+    """`password`, or `openid:` and the provider's name."""
+    current: Mapped[bytes] = mapped_column(LargeBinary)
+    """HMAC of the one refresh token that is good."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), index=True)
+    """When its tokens were last refreshed."""
+    second_factor_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    user_agent: Mapped[str] = mapped_column(Text, server_default="")
+    address: Mapped[str | None] = mapped_column(Text)
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    end_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class RecoveryCode(Base):
+    """A recovery code that was not used yet, as HMAC."""
+
+    __tablename__ = "recovery_code"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class PasswordReset(Base):
+    """A one-time link to a new password that was not used yet, as HMAC of its secret."""
+
+    __tablename__ = "password_reset"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+class OpenIdIdentity(Base):
+    """Who somebody is at an issuer of OpenID Connect."""
+
+    __tablename__ = "openid_identity"
+
+    issuer: Mapped[str] = mapped_column(Text, primary_key=True)
+    subject: Mapped[str] = mapped_column(Text, primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey(Organization.id))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class OpenIdAttempt(Base):
+    """A sign-in that is under way at an issuer: HMAC of its state, the rest sealed. Of no tenant yet."""
+
+    __tablename__ = "openid_attempt"
+
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+class SignInFailure(Base):
+    """Failures in a row of what the key, an HMAC, stands for (`turnstile`)."""
+
+    __tablename__ = "sign_in_failure"
+
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    count: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+class SigningKeyRow(Base):
+    """A key of the installation that signs access tokens, its private half wrapped (`signing_keys`)."""
+
+    __tablename__ = "signing_key"
+
+    kid: Mapped[str] = mapped_column(Text, primary_key=True)
+    algorithm: Mapped[str] = mapped_column(Text)
+    wrapped: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

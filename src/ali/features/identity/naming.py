@@ -17,6 +17,7 @@ class Kind(StrEnum):
     API_KEY = "key_"
     AUDIT_EVENT = "audit_log-"
     APPROVAL = "appr_"
+    SESSION = "session_"
 
 
 def named(kind: Kind, value: UUID) -> str:

@@ -7,10 +7,28 @@ from uuid import UUID
 
 from ali.features.audit import Actor
 from ali.features.identity.roles import Permission
-from ali.kernel.errors import InvalidRequest, PermissionRefused
+from ali.kernel.errors import AuthenticationFailed, InvalidRequest, PermissionRefused
 
 PROJECT_HEADER = "openai-project"
 """As OpenAI's SDK sends it."""
+
+
+class ProjectMismatch(AuthenticationFailed):
+    """401: the OpenAI-Project header names a project that this credential is not of, or that is not there."""
+
+    code = "mismatched_project"
+
+
+class SessionEnded(AuthenticationFailed):
+    """401: the session of this access token has ended, or its person has left."""
+
+    code = "session_ended"
+
+
+class PersonRequired(PermissionRefused):
+    """403: this is for people who have signed in, and the credential is a program's key."""
+
+    code = "person_required"
 
 
 def project_named(header: str | None) -> UUID | None:
@@ -79,6 +97,15 @@ class Principal:
     def may_ask_for(self, model: str) -> bool:
         """Whether this credential is allowed `model`, by the name that a request gives it."""
         return self.allowed_models is None or model in self.allowed_models
+
+    def require_person(self) -> tuple[UUID, UUID]:
+        """The person and their session. Raises `PersonRequired` for a program's key, whoever's it is."""
+        if self.user_id is None or self.session_id is None:
+            raise PersonRequired(
+                "This is for people who have signed in. Send the access token of POST /v1/ali/auth/sign-in, not an "
+                "API key."
+            )
+        return self.user_id, self.session_id
 
     def require_model(self, model: str) -> None:
         """Raises `PermissionRefused` for a model that this credential is not allowed."""

@@ -55,7 +55,7 @@ MEANINGS: Final[dict[Permission, str]] = {
     Permission.APPROVALS_REQUEST: "Ask for a second signature.",
     Permission.APPROVALS_DECIDE: "Give or refuse the second signature to what another person asked for.",
     Permission.OWNERS_WRITE: "Make and unmake owners.",
-    Permission.SIGN_IN_WRITE: "End other people's sessions and reset their second factor.",
+    Permission.SIGN_IN_WRITE: "End other people's sessions, reset their second factor, destroy keys of access tokens.",
 }
 
 _EVERYTHING: Final = frozenset(Permission)

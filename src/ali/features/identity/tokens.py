@@ -1,7 +1,7 @@
 """Access tokens: JWTs of ten minutes (RFC 9068) that say who is signed in, to which session and organization, as what.
 
-A token is believed for what it says until it runs out; ending a session therefore also ends its tokens where the caller
-asks for the session's state, and everywhere within ten minutes.
+A token is believed for who it says is signed in, until it runs out. Whether the session lasts and what its person may
+do is `recognise_session`'s to ask.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ali.features.identity import Principal
+from ali.features.identity.recognise_session import SessionRing, looks_like_token
 from ali.features.keys.recognise import KeyRing
 
 
@@ -22,13 +23,18 @@ class CredentialReader(Protocol):
 class Authenticator:
     """Sends each credential to whoever knows its kind."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, sessions: SessionRing) -> None:
         self._keys = keys
+        self._sessions = sessions
 
     def remembered(self, secret: str, project: UUID | None = None) -> Principal | None:
         """As `CredentialReader` has it."""
+        if looks_like_token(secret):
+            return self._sessions.remembered(secret, project)
         return self._keys.remembered(secret, project)
 
     async def authenticate(self, secret: str | None, *, project: UUID | None = None) -> Principal:
         """As `CredentialReader` has it."""
+        if secret is not None and looks_like_token(secret):
+            return await self._sessions.authenticate(secret, project=project)
         return await self._keys.authenticate(secret, project=project)

@@ -13,6 +13,7 @@ import psycopg_pool
 import structlog
 
 from ali.features.identity import Permission, Principal
+from ali.features.identity.principal import ProjectMismatch
 from ali.features.identity.roles import ORGANIZATION_WIDE, membership_permissions, permissions_of
 from ali.features.keys import queries
 from ali.features.keys.secret import digest, well_formed
@@ -32,12 +33,6 @@ BAD_CREDENTIAL = (
     "This API key is not valid here: it is mistyped, expired, revoked, or of another installation. "
     "Use a key of this service (it begins with ali_), not a provider's."
 )
-
-
-class ProjectMismatch(AuthenticationFailed):
-    """401: the OpenAI-Project header names a project that this credential is not of, or that is not there."""
-
-    code = "mismatched_project"
 
 
 class KeyRing:

@@ -58,7 +58,7 @@ def invite(
     ] = None,
     organization: OrganizationOption = None,
 ) -> None:
-    """Invite a person, and print the token of their one-time link. It is shown this once, and is good for a week."""
+    """Invite a person, and print their one-time link. It is shown this once, and is good for a week."""
     if not invitations.EMAIL.fullmatch(email) or len(email) > invitations.LONGEST_EMAIL:
         raise InvalidRequest("This is no e-mail address.", param="email")
 
@@ -77,11 +77,11 @@ def invite(
             grants=grants,
             hmac_secret=settings.hmac_secret(),
         )
-        return sent.token
+        return invitations.link(settings.address, sent.token)
 
-    token = in_transaction(act)
+    link = in_transaction(act)
     print("Pass this on to the person whom you invite; it opens an account once:", file=sys.stderr)
-    print(token)
+    print(link)
 
 
 @app.command("set-role")

@@ -55,6 +55,16 @@ Authenticated = Annotated[Principal, Depends(_authenticated)]
 """Whoever calls, whatever they may do: for what everybody may do to themselves."""
 
 
+async def _optionally_authenticated(
+    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Principal | None:
+    return None if bearer is None else await _authenticated(request, bearer, None)
+
+
+OptionallyAuthenticated = Annotated[Principal | None, Depends(_optionally_authenticated)]
+"""Whoever calls, or None where no credential was sent; a wrong one is refused."""
+
+
 class Requires:
     """A dependency that yields the principal once it has shown `permission`."""
 

@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, BackgroundTasks, Request
 from pydantic import Field
 
-from ali.features.identity import invitations, members, reach
+from ali.features.identity import acceptance, invitations, members, reach
 from ali.features.identity.authority import Authority
 from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.identity.http.answers import Json, deleted, invite, listing
 from ali.features.identity.http.authority import Id, over_organization
+from ali.features.identity.http.desk import AtDesk
 from ali.features.identity.http.inputs import Body, Email, Role, organization_role, place_of
+from ali.features.identity.letters import language_for
 from ali.features.identity.naming import Kind, named, read
 from ali.features.identity.paging import Place
 from ali.features.identity.principal import Principal
@@ -52,6 +54,7 @@ async def create_invite(
     inviter: Annotated[Principal, requires(Permission.USERS_WRITE)],
     actor: Acting,
     transaction: Transaction,
+    desk: AtDesk,
     request: Request,
     background: BackgroundTasks,
     body: NewInvite,
@@ -79,12 +82,12 @@ async def create_invite(
         email=body.email,
         role=organization_role(body.role),
         grants=list(grants.values()),
-        hmac_secret=request.app.state.hmac_secret,
+        hmac_secret=desk.hmac_secret,
     )
-    deliver: invitations.Deliver | None = request.app.state.deliver_invitation
-    if deliver is None:
+    if desk.mailer is None:
         return invite(sent.invite) | {"ali_link_token": sent.token}
-    background.add_task(deliver, sent)
+    language = language_for(request.headers.get("accept-language"))
+    background.add_task(acceptance.posting(desk, language=language), sent)
     return invite(sent.invite)
 
 

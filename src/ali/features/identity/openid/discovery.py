@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ali.features.identity.openid.fetch import IssuerFailed
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

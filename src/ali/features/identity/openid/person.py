@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ali.kernel.errors import AuthenticationFailed, PermissionRefused
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 
 
 class SignInRefused(AuthenticationFailed):

@@ -21,7 +21,7 @@ from ali.features.identity.openid.request import (
     token_request,
 )
 from ali.features.identity.openid.signers import SignerCache
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 
 from ali.features.identity.jose import base64url
 from ali.features.identity.openid.discovery import Metadata
-from ali.kernel.setting_values import OpenIdProvider
+from ali.kernel.openid_provider import OpenIdProvider
 
 ATTEMPT_LIFETIME: Final = timedelta(minutes=10)
 
