@@ -9,21 +9,13 @@ where executions failed before.
 """
 
 import hmac
-import os
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ali.features.idempotency.request import Asked
-
-_VERSION: Final = b"\x01"
-_NONCE_BYTES: Final = 12
+from ali.kernel.aead import Undecipherable, decrypt, derived_key, encrypt
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -62,7 +54,7 @@ class Sealer:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._lookup = self._derived(b"ali idempotency: look-up")
+        self._lookup = derived_key(secret, info=b"ali idempotency: look-up")
 
     def identity(self, asked: Asked, *, organization_id: UUID, subject_id: UUID) -> Identity:
         """The row of a request. Both digests depend on who asks: nobody sees that two sent equal keys or bodies."""
@@ -85,27 +77,20 @@ class Sealer:
             [[name.decode("latin-1"), value.decode("latin-1")] for name, value in answer.headers],
         )
         plain = b"".join([len(headers).to_bytes(4, "big"), headers, answer.body])
-        nonce = os.urandom(_NONCE_BYTES)
-        return _VERSION + nonce + self._cipher(key).encrypt(nonce, plain, _bound_to(identity, answer.status))
+        return encrypt(plain, key=self._answer_key(key), name=_bound_to(identity, answer.status))
 
     def open(self, sealed: bytes, *, status: int, identity: Identity, key: bytes) -> Answer:
         """The answer that `seal` was given. Raises `AnswerUnreadable`."""
-        if not sealed.startswith(_VERSION):
-            raise AnswerUnreadable
-        nonce, text = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:
-            plain = self._cipher(key).decrypt(nonce, text, _bound_to(identity, status))
-        except (InvalidTag, ValueError) as error:
+            plain = decrypt(sealed, key=self._answer_key(key), name=_bound_to(identity, status))
+        except Undecipherable as error:
             raise AnswerUnreadable from error
         end = 4 + int.from_bytes(plain[:4], "big")
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in orjson.loads(plain[4:end])]
         return Answer(status=status, headers=headers, body=plain[end:])
 
-    def _cipher(self, key: bytes) -> AESGCM:
-        return AESGCM(self._derived(b"ali idempotency: answer\0" + key))
-
-    def _derived(self, purpose: bytes) -> bytes:
-        return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(self._secret)
+    def _answer_key(self, key: bytes) -> bytes:
+        return derived_key(self._secret, info=b"ali idempotency: answer\0" + key)
 
 
 def _bound_to(identity: Identity, status: int) -> bytes:

@@ -4,18 +4,10 @@ The derived key is HKDF-SHA256 (RFC 5869) with an info label of its own for each
 one purpose opens for no other; the thing's name is associated data, so that a row cannot be passed off as another one.
 """
 
-import os
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from ali.kernel.aead import Undecipherable, decrypt, derived_key, encrypt
 from ali.kernel.errors import Unavailable
 
 _VERSION = b"\x01"
-_NONCE_BYTES = 12
-_TAG_BYTES = 16
 
 
 class SealBroken(Unavailable):
@@ -29,24 +21,19 @@ def seal(plaintext: bytes, *, secret: bytes, purpose: str, name: str) -> bytes:
 
     `secret` is the installation's; `purpose` says what kind of thing it is, `name` which one.
     """
-    nonce = os.urandom(_NONCE_BYTES)
-    return _VERSION + nonce + _cipher(secret, purpose).encrypt(nonce, plaintext, _VERSION + name.encode())
+    return encrypt(plaintext, key=_key(secret, purpose), name=_VERSION + name.encode())
 
 
 def unseal(sealed: bytes, *, secret: bytes, purpose: str, name: str) -> bytes:
     """What `seal` was given. Raises `SealBroken`."""
-    nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
-    if sealed[:1] != _VERSION or len(ciphertext) < _TAG_BYTES:
-        raise SealBroken(_unreadable(purpose))
     try:
-        return _cipher(secret, purpose).decrypt(nonce, ciphertext, _VERSION + name.encode())
-    except InvalidTag as error:
+        return decrypt(sealed, key=_key(secret, purpose), name=_VERSION + name.encode())
+    except Undecipherable as error:
         raise SealBroken(_unreadable(purpose)) from error
 
 
-def _cipher(secret: bytes, purpose: str) -> AESGCM:
-    info = b"ali identity v1: " + purpose.encode()
-    return AESGCM(HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret))
+def _key(secret: bytes, purpose: str) -> bytes:
+    return derived_key(secret, info=b"ali identity v1: " + purpose.encode())
 
 
 def _unreadable(purpose: str) -> str:

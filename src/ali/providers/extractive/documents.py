@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import pypdfium2
+from typing import TYPE_CHECKING
 
 from ali.kernel.errors import InvalidRequest
 from ali.providers.extractive.language import word_set
+
+if TYPE_CHECKING:
+    import pypdfium2
 
 MAX_PAGES = 20_000
 MAX_CHARACTERS = 60_000_000
@@ -128,6 +130,8 @@ def _read_pdf(data: bytes, *, name: str, on_page: Callable[[int, int], None] | N
     linearized = re.search(rb"/Linearized\s.{0,80}?/L\s+(\d{1,12})\b", data[:2048], re.DOTALL)
     if b"%%EOF" not in data[-65_536:] or (linearized and int(linearized[1]) > len(data)):
         raise UnreadableDocument(f"{name} is truncated: the end of the PDF is missing. Copy or download it again.")
+    import pypdfium2  # noqa: PLC0415 - 4 MB, which the process that serves does not need: its child reads
+
     try:
         pdf = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
@@ -159,12 +163,14 @@ def _read_pdf(data: bytes, *, name: str, on_page: Callable[[int, int], None] | N
     return _whole_words(pages)
 
 
-def _page_text(pdf: pypdfium2.PdfDocument, number: int, *, name: str) -> str:
+def _page_text(pdf: "pypdfium2.PdfDocument", number: int, *, name: str) -> str:
     """The text of one page. A page that cannot be loaded fails the document, rather than being left out in silence."""
+    from pypdfium2 import PdfiumError  # noqa: PLC0415 - as above
+
     try:
         page = pdf[number]
         text_page = page.get_textpage()
-    except pypdfium2.PdfiumError as error:
+    except PdfiumError as error:
         raise UnreadableDocument(f"{name} is damaged: page {number + 1} cannot be read. Save it again.") from error
     text: str = text_page.get_text_range(errors="replace")
     text_page.close()
