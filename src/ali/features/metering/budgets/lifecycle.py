@@ -52,10 +52,13 @@ class TooManyBudgets(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Whose budgets: an organization's, or, for a caller bound to a project, those in that project."""
+    """Whose budgets: an organization's; for a caller bound to a project, those in that project; for a person who
+    reaches no more than their memberships (`member_id`), those in their projects.
+    """
 
     organization_id: UUID
     project_id: UUID | None = None
+    member_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,7 @@ async def listed(
     session: AsyncSession, *, reach: Reach, now: datetime, after: UUID | None, limit: int, newest_first: bool
 ) -> Sequence[BudgetState]:
     """At most `limit` budgets in the order in which they were made, those after `after`."""
-    budgets = queries.visible(organization_id=reach.organization_id, project_id=reach.project_id)
+    budgets = _visible(reach)
     if after is not None:
         budgets = budgets.where(Budget.id < after if newest_first else Budget.id > after)
     budgets = budgets.order_by(Budget.id.desc() if newest_first else Budget.id).limit(limit)
@@ -197,8 +200,13 @@ async def _scope(session: AsyncSession, kind: str, scope_id: UUID, reach: Reach)
 
 
 def _one(budget_id: UUID | None, reach: Reach) -> Select[Budget]:
-    visible = queries.visible(organization_id=reach.organization_id, project_id=reach.project_id)
-    return visible.where(Budget.id == budget_id)
+    return _visible(reach).where(Budget.id == budget_id)
+
+
+def _visible(reach: Reach) -> Select[Budget]:
+    return queries.visible(
+        organization_id=reach.organization_id, project_id=reach.project_id, member_id=reach.member_id
+    )
 
 
 def _state(budget: Budget, period: BudgetPeriod | None, *, now: datetime) -> BudgetState:

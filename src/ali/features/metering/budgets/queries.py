@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, and_, or_, select
 
+from ali.features.identity.models import ProjectMember
 from ali.features.metering.budgets.models import Budget, BudgetPeriod
 from ali.features.metering.budgets.period import span_of
 
@@ -31,9 +32,15 @@ REARM: Final = "select ali.rearm_budget(:budget, :moment)"
 CLEAR: Final = "select ali.clear_budget(:budget)"
 
 
-def visible(*, organization_id: UUID, project_id: UUID | None) -> Select[Budget]:
-    """The budgets that a caller sees: an organization's, or those in the one project that they are bound to."""
+def visible(*, organization_id: UUID, project_id: UUID | None, member_id: UUID | None) -> Select[Budget]:
+    """The budgets that a caller sees: an organization's, those in the one project that they are bound to, or those in
+    the projects that they are a member of and their own.
+    """
     found = select(Budget).where(Budget.organization_id == organization_id)
+    if member_id is not None:
+        memberships = select(ProjectMember.project_id).where(ProjectMember.user_id == member_id)
+        own = and_(Budget.scope_kind == "user", Budget.scope_id == member_id)
+        found = found.where(or_(Budget.project_id.in_(memberships), own))
     return found if project_id is None else found.where(Budget.project_id == project_id)
 
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Query, Request
 
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
+from ali.features.identity.reach import member_alone
 from ali.features.metering.budgets import lifecycle
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
 from ali.features.metering.budgets.lifecycle import BudgetState, Reach
 from ali.features.metering.budgets.naming import BUDGET, read_id, scope_name
 from ali.features.metering.budgets.webhook import secret_of
-from ali.kernel.errors import PermissionRefused
+from ali.kernel.errors import InvalidRequest, PermissionRefused
 
 router = APIRouter(prefix="/v1/ali/budgets", tags=["budgets"])
 
@@ -23,7 +24,11 @@ Writer = Annotated[Principal, requires(Permission.BUDGETS_WRITE)]
 @router.post("", summary="Create a budget")
 async def create_budget(draft: BudgetDraft, writer: Writer, transaction: Transaction, acting: Acting) -> dict[str, Any]:
     """It starts from what its day or month has seen already, and is in force everywhere within a second."""
-    return shown(await lifecycle.create(transaction, draft, reach=_reach(writer), actor=acting, now=datetime.now(UTC)))
+    return shown(
+        await lifecycle.create(
+            transaction, draft, reach=await _reach(writer, transaction), actor=acting, now=datetime.now(UTC)
+        )
+    )
 
 
 @router.get("", summary="List budgets")
@@ -36,9 +41,11 @@ async def list_budgets(
 ) -> dict[str, Any]:
     """Those that this credential can see, with how their present periods stand."""
     cursor = read_id(after, prefix=BUDGET) if after is not None else None
+    if after is not None and cursor is None:
+        raise InvalidRequest("after is an id from this list, such as its last_id.", param="after")
     found = await lifecycle.listed(
         transaction,
-        reach=_reach(reader),
+        reach=await _reach(reader, transaction),
         now=datetime.now(UTC),
         after=cursor,
         limit=limit + 1,
@@ -68,7 +75,10 @@ async def retrieve_budget(budget_id: str, reader: Reader, transaction: Transacti
     """With how its present period stands."""
     return shown(
         await lifecycle.read(
-            transaction, read_id(budget_id, prefix=BUDGET), reach=_reach(reader), now=datetime.now(UTC)
+            transaction,
+            read_id(budget_id, prefix=BUDGET),
+            reach=await _reach(reader, transaction),
+            now=datetime.now(UTC),
         )
     )
 
@@ -83,7 +93,7 @@ async def change_budget(
             transaction,
             read_id(budget_id, prefix=BUDGET),
             change,
-            reach=_reach(writer),
+            reach=await _reach(writer, transaction),
             actor=acting,
             now=datetime.now(UTC),
         )
@@ -94,7 +104,7 @@ async def change_budget(
 async def delete_budget(budget_id: str, writer: Writer, transaction: Transaction, acting: Acting) -> dict[str, Any]:
     """And what it has counted; usage records stay."""
     found = read_id(budget_id, prefix=BUDGET)
-    await lifecycle.remove(transaction, found, reach=_reach(writer), actor=acting)
+    await lifecycle.remove(transaction, found, reach=await _reach(writer, transaction), actor=acting)
     return {"id": budget_id, "object": "budget.deleted", "deleted": True}
 
 
@@ -122,5 +132,9 @@ def shown(state: BudgetState) -> dict[str, Any]:
     }
 
 
-def _reach(principal: Principal) -> Reach:
-    return Reach(organization_id=principal.organization_id, project_id=principal.visible_project)
+async def _reach(principal: Principal, transaction: Transaction) -> Reach:
+    return Reach(
+        organization_id=principal.organization_id,
+        project_id=principal.visible_project,
+        member_id=await member_alone(transaction, principal),
+    )
