@@ -60,11 +60,11 @@ def cells(operation: str) -> Iterator[Cell]:
 
 def _is_asked(call: Call, standing: Standing, place: str, whose: str) -> bool:
     """Whether there is such an identifier, and it is not the caller's own all the same."""
-    if place == HEADER and call.over != "acting":
-        return whose in ("foreign", "random")  # the header says where to act, and these act nowhere
     kind = call.ids.get(place) or call.cursors.get(place) or call.filters.get(place) or "project"
     if whose == "own":
-        return place not in call.ids  # the call without a place has it
+        return place in call.filters or (place == HEADER and call.over == "acting")  # else it is in the plain call
+    if place == HEADER and call.over != "acting":
+        return whose in ("foreign", "random")  # the header says where to act, and these act nowhere
     if kind == "model":
         return whose in ("random", "malformed")
     if whose != "other":

@@ -1,13 +1,14 @@
 """The running service between two organizations, for the tests of one module."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from sqlalchemy import event
 
 from ali.features.identity.roles import Permission
 from ali.kernel.ids import uuid7
@@ -68,6 +69,21 @@ class Stage:
             else own.names[kind]
             for kind in call.ids.values()
         }
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """The texts of the statements that ordinary routes execute within the block."""
+        engine = self.service.app.api.state.sessions.kw["bind"].sync_engine
+        seen: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            seen.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
 
     async def contents(self) -> str:
         """A digest of all that both organizations have, once nothing more is to be written."""

@@ -1,10 +1,11 @@
 """Who may call what, on whose things: every operation of the document x every caller x every identifier.
 
-What is foreign is answered like what is not there, byte for byte and for the same work; a role without the permission is
-refused before any identifier is looked at; and what was refused has changed nothing for anybody.
+What is foreign is answered like what is not there, byte for byte and for the same work; a role without the permission is refused
+before any identifier is looked at; and what was refused has changed nothing for anybody.
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,14 +13,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.tenancy.matrix import EVERYWHERE, HEADER, Cell, cells, expected, request_of
+from ali.kernel.ids import uuid7
+from tests.tenancy.ground import as_json, neighbour_of
+from tests.tenancy.matrix import HEADER, Cell, cells, expected, request_of
 from tests.tenancy.registry import REGISTRY
 from tests.tenancy.stage import Stage, staged
-from tests.tenancy.standing import STANDINGS
-from tests.tenancy.wire import Answer
+from tests.tenancy.standing import OWNER, Standing
+from tests.tenancy.wire import Answer, Request, with_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+OWNER_OF_PROJECT = Standing(role="owner", holder="nobody", bound=True)
+PERSON = Standing(role="owner", holder="person", bound=False, membership="owner")
 FEWEST_CELLS = 10_000
 """As docs/explanation/tenancy.md says."""
 
@@ -56,11 +61,79 @@ async def test_everybody_gets_what_their_role_and_reach_allow_and_no_more(stage:
     assert not wrong, "\n".join(wrong)
     assert await stage.contents() == before, "what is refused changes nothing"
     found = dict(zip((cell for cell, _ in refused), answers, strict=True))
-    for cell, status in asked:
-        if status == 200:
-            found[cell] = await _done(stage, cell)
+    allowed = [cell for cell, status in asked if status == 200]
+    if operation.startswith("GET "):
+        found |= dict(zip(allowed, await asyncio.gather(*(_done(stage, cell) for cell in allowed)), strict=True))
+    else:
+        found |= {cell: await _done(stage, cell) for cell in allowed}
     _require_nothing_beyond(stage, found)
     _require_alike(found)
+
+
+@pytest.mark.parametrize("operation", REGISTRY)
+async def test_what_is_foreign_costs_the_same_statements_as_what_is_not_there(stage: Stage, operation: str) -> None:
+    """Of comparable time: the statements of the one are those of the other, in number, text and order."""
+    for whose in (OWNER, OWNER_OF_PROJECT):
+        found: dict[tuple[int, str | None], dict[str, list[str]]] = defaultdict(dict)
+        for cell in cells(operation):
+            if cell.standing == whose and cell.place is not None and cell.whose in ("foreign", "random"):
+                with stage.statements() as statements:
+                    await _asked(stage, cell)
+                found[id(cell.call), cell.place][cell.whose] = statements
+        for place, by_whose in found.items():
+            assert len({tuple(statements) for statements in by_whose.values()}) == 1, place
+
+
+@pytest.mark.parametrize("operation", [name for name in REGISTRY if name.startswith("POST ")])
+async def test_an_idempotency_key_of_another_tenant_replays_nothing(stage: Stage, operation: str) -> None:
+    """Nor does one of another caller in the same organization: each has keys of their own."""
+    for call in REGISTRY[operation]:
+        cell = Cell(operation=operation, call=call, standing=PERSON)
+        request = with_key(request_of(cell, stage.lands, own=stage.fresh(call)), uuid7().hex)
+        done = await stage.ask(request, secret=stage.credentials[PERSON])
+        assert done.status == 200, done
+        again = await stage.ask(request, secret=stage.credentials[PERSON])
+        assert (again.header("idempotent-replayed"), again.body) == ("true", done.body)
+        for secret in (stage.stranger, stage.credentials[OWNER], stage.credentials[OWNER_OF_PROJECT]):
+            answer = await stage.ask(request, secret=secret)
+            assert answer.header("idempotent-replayed") is None
+            assert answer.status != 422, "another's key is no key of theirs"
+            if secret == stage.stranger:
+                assert not set(_ids(answer.body)) & set(_ids(done.body)), "nothing of the first one's answer"
+        if call.undo:
+            stage.ground.undo(call.undo, stage.lands.own)
+            stage.ground.undo(call.undo, stage.lands.foreign)
+
+
+async def test_a_second_signature_of_another_organization_signs_nothing(stage: Stage) -> None:
+    """The identifier in the header Ali-Approval: foreign, nobody's, malformed and unsigned are one."""
+    own, foreign = stage.lands.own, stage.lands.foreign
+    for land in (own, foreign):
+        stage.ground.run("update ali.organization set four_eyes = true where id = %s", land.organization_id)
+        stage.ground.run(
+            "update ali.approval set verb = 'organization.four_eyes_off', target = 'organization', decision ="
+            " 'approved', decided_by = gen_random_uuid(), decided_at = now() where organization_id = %s",
+            land.organization_id,
+        )
+    before = await stage.contents()
+    names = [foreign.names["approval"], neighbour_of(foreign.names["approval"]), "x", own.names["approval"]]
+    answers = set()
+    for name in names:
+        request = Request(
+            method="POST",
+            target="/v1/ali/organization",
+            headers=(("ali-approval", name),),
+            body=as_json({"four_eyes": False}),
+        )
+        answers.add((await stage.as_owner(request)).apart_from_its_moment)
+    assert len(answers) == 1
+    assert {answer[0] for answer in answers} == {403}
+    assert await stage.contents() == before
+    stage.ground.run("update ali.organization set four_eyes = false where id = %s", own.organization_id)
+
+
+def _ids(body: bytes) -> list[bytes]:
+    return re.findall(rb"[0-9a-f]{32}", body)
 
 
 async def _asked(stage: Stage, cell: Cell) -> Answer:
@@ -81,7 +154,7 @@ async def _done(stage: Stage, cell: Cell) -> Answer:
 
 def _require_nothing_beyond(stage: Stage, found: dict[Cell, Answer]) -> None:
     """No answer names a thing of the stranger's, nor of a project that the caller does not reach."""
-    theirs = {name[-32:].encode() for kind, name in stage.lands.foreign.names.items() if kind not in ("model",)}
+    theirs = {name[-32:].encode() for kind, name in stage.lands.foreign.names.items() if kind != "model"}
     beside = {stage.lands.other.names[kind][-32:].encode() for kind in ("project", "key", "account", "budget")}
     for cell, answer in found.items():
         text = b"\n".join([answer.body, *(value.encode() for _, value in answer.headers)])

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -44,6 +44,12 @@ class Answer:
     def header(self, name: str) -> str | None:
         """A header's value."""
         return next((value for found, value in self.headers if found == name), None)
+
+
+def with_key(request: Request, key: str) -> Request:
+    """`request` with this Idempotency-Key instead of any other."""
+    others = tuple(pair for pair in request.headers if pair[0] != "idempotency-key")
+    return replace(request, headers=(*others, ("idempotency-key", key)))
 
 
 async def ask(url: str, request: Request, *, secret: str | None) -> Answer:
