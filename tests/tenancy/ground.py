@@ -175,7 +175,8 @@ class Ground:
     def account(self, made: UUID, organization: UUID, project: UUID, *, role: str) -> None:
         """A program of a project."""
         self.run(
-            "insert into ali.service_account (id, organization_id, project_id, name, role) values (%s, %s, %s, 'A', %s)",
+            "insert into ali.service_account (id, organization_id, project_id, name, role)"
+            " values (%s, %s, %s, 'An account', %s)",
             *(made, organization, project, role),
         )
 

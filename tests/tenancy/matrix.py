@@ -60,24 +60,25 @@ def cells(operation: str) -> Iterator[Cell]:
 
 def _is_asked(call: Call, standing: Standing, place: str, whose: str) -> bool:
     """Whether there is such an identifier, and it is not the caller's own all the same."""
-    kind = call.ids.get(place) or call.cursors.get(place) or call.filters.get(place) or "project"
-    if whose == "own":
-        return place in call.filters or (place == HEADER and call.over == "acting")  # else it is in the plain call
+    if call.over == "nothing":
+        return False
     if place == HEADER and call.over != "acting":
         return whose in ("foreign", "random")  # the header says where to act, and these act nowhere
+    kind = call.ids.get(place) or call.cursors.get(place) or call.filters.get(place) or "project"
+    if whose == "own":
+        return place in call.filters or place == HEADER  # the others are in the call without a place
     if kind == "model":
         return whose in ("random", "malformed")
-    if whose != "other":
-        return True
-    if place in call.cursors:
-        return False  # a place in time, which any identifier is
-    if place in call.filters:
-        return kind not in (*OF_AN_ORGANIZATION, "address") and not standing.reaches_other
-    if kind in ("organization", "person", "invite", "approval"):
-        return False  # there is one organization, and they are all of it
-    if call.over == "project" and place in call.ids and place != "project_id":
-        return True  # not in this project
-    return kind == "admin_key" or not standing.reaches_other
+    return whose != "other" or _is_beside(call, standing, place, kind)
+
+
+def _is_beside(call: Call, standing: Standing, place: str, kind: str) -> bool:
+    """Whether a thing of the other project is beyond what the caller sees in this place."""
+    if place in call.cursors or kind in ("organization", "person", "invite", "approval", "address"):
+        return False  # a place in time, or a thing of no project
+    if kind == "admin_key" or (call.over == "project" and place in call.ids and place != "project_id"):
+        return True  # a key of a project is none of the organization's, and the path names the project
+    return not standing.reaches_other
 
 
 def expected(cell: Cell, permission: Permission | None) -> int:
@@ -158,11 +159,10 @@ def request_of(cell: Cell, lands: Lands, *, own: Mapping[str, str]) -> Request:
         names = {place: lands.name(kind, cell.whose) for place, kind in call.ids.items()}
     elif cell.place == HEADER:
         headers[HEADER] = lands.name("project", cell.whose)
-    elif cell.place in call.ids:
-        names[cell.place] = lands.name(call.ids[cell.place], cell.whose)
-    elif cell.place is not None:
-        kind = call.cursors.get(cell.place) or call.filters[cell.place]
-        query[cell.place] = lands.name(kind, cell.whose)
+    elif (place := cell.place) and place in call.ids:
+        names[place] = lands.name(call.ids[place], cell.whose)
+    elif place:
+        query[place] = lands.name(call.cursors.get(place) or call.filters[place], cell.whose)
     return written(cell.operation, call, names=names, query=query, headers=headers)
 
 

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 Over = Literal["nothing", "organization", "project", "acting", "within"]
 """What an operation is over, and so who has a word in it.
 
-nothing: it takes no credential. organization: the whole of it, with an organization-wide role. project: the one that the
-path's `project_id` names. acting: it is done in the caller's own project, or the one that OpenAI-Project names. within:
-what the caller reaches, be it one project or all; what lies beyond is not there.
+nothing: it takes no credential. organization: the whole of it, with an organization-wide role. project: the one that
+the path's `project_id` names. acting: it is done in the caller's own project, or the one that OpenAI-Project names.
+within: what the caller reaches, be it one project or all; what lies beyond is not there.
 """
 
 
