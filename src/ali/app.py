@@ -106,7 +106,7 @@ def _edge_rules(settings: Settings) -> EdgeRules:
 
 
 def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
-    make_repeats = _repeats_kind(settings)
+    make_repeats = _repeats_kind(settings, secret=hmac_secret)
     make_limiter = _limiter_kind(settings, secret=hmac_secret)
 
     @asynccontextmanager
@@ -309,14 +309,14 @@ def _own_prices(settings: Settings) -> dict[str, OwnPrice]:
     }
 
 
-def _repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:
+def _repeats_kind(settings: Settings, *, secret: bytes) -> Callable[[], RepeatCache]:
     """How the cache of repeats is made; what it needs is imported now, not while a loop runs."""
     if settings.redis_url is None:
         return lambda: InProcessRepeats(max_bytes=settings.cache_max_bytes)
     from ali.features.chat.repeats_redis import RedisRepeats  # noqa: PLC0415 - an extra that may be absent
 
     url = settings.redis_url.get_secret_value()
-    return lambda: RedisRepeats(url)
+    return lambda: RedisRepeats(url, secret=secret)
 
 
 def _limiter_kind(settings: Settings, *, secret: bytes) -> Callable[[Pool, Metrics], Limiter]:

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -110,12 +110,24 @@ class Ground:
         names |= {
             "organization": named(Kind.ORGANIZATION, organization),
             "project": named(Kind.PROJECT, project),
-            "address": f"{names['person'][-32:]}@example.org",
+            "address": address_of(names["person"]),
             "model": "gpt-4.1",
         }
         key, person = (UUID(names[kind][-32:]) for kind in ("key", "member"))
         self.run(_USAGE, uuid7(), organization, project, key, person, uuid7())
         return Land(organization_id=organization, project_id=project, names=names)
+
+    def things(self, kinds: Iterable[str], land: Land) -> dict[str, str]:
+        """Things in `land`, by kind: newly made where they are no project, organization or model."""
+        made = {}
+        for kind in kinds:
+            if kind in ("project", "organization", "model"):
+                made[kind] = land.names[kind]
+            elif kind == "address":
+                made[kind] = address_of(self.make("person", land.organization_id, land.project_id))
+            else:
+                made[kind] = self.make(kind, land.organization_id, land.project_id)
+        return made
 
     def make(self, kind: str, organization: UUID, project: UUID) -> str:
         """A thing of `kind`, which may do as little as there is; its identifier as the outside knows it."""
@@ -217,6 +229,11 @@ class Ground:
             person=holder if standing.holder == "person" else None,
             account=holder if standing.holder == "account" else None,
         )
+
+
+def address_of(person: str) -> str:
+    """The address of e-mail of somebody made here, by their identifier."""
+    return f"{person[-32:]}@example.org"
 
 
 def neighbour_of(name: str) -> str:

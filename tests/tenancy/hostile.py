@@ -78,7 +78,7 @@ def in_the_body(request: Request, *, schema: Mapping[str, Any], document: Mappin
     """`request` with each field of its body, at any depth, set to each wrong value, and given twice."""
     valid = json.loads(request.body or b"{}")
     for path in fields_of(schema, document=document):
-        holed = json.dumps(_put(valid, path, _HOLE))
+        holed = json.dumps(put(valid, path, _HOLE))
         for value in WRONG:
             yield replace(request, body=holed.replace(f'"{_HOLE}"', value).encode())
     for name, value in valid.items():
@@ -100,12 +100,12 @@ def fields_of(schema: Mapping[str, Any], *, document: Mapping[str, Any]) -> Iter
         yield from ((name, *path) for path in ((), *fields_of(field, document=document)))
 
 
-def _put(document: Any, path: tuple[str | int, ...], value: object) -> Any:  # noqa: ANN401 - any JSON
-    """`document` with `value` at `path`, and what leads there."""
+def put(document: Any, path: tuple[str | int, ...], value: object) -> Any:  # noqa: ANN401 - any JSON
+    """`document` with `value` at `path`, and whatever must lead there."""
     if not path:
         return value
     first, *rest = path
     if isinstance(first, int):
-        return [_put(document[0] if isinstance(document, list) and document else None, tuple(rest), value)]
+        return [put(document[0] if isinstance(document, list) and document else None, tuple(rest), value)]
     held = document if isinstance(document, dict) else {}
-    return held | {first: _put(held.get(first), tuple(rest), value)}
+    return held | {first: put(held.get(first), tuple(rest), value)}

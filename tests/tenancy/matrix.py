@@ -67,6 +67,8 @@ def _is_asked(call: Call, standing: Standing, place: str, whose: str) -> bool:
     kind = call.ids.get(place) or call.cursors.get(place) or call.filters.get(place) or "project"
     if whose == "own":
         return place in call.filters or place == HEADER  # the others are in the call without a place
+    if kind == "address" and place in call.ids:
+        return whose in ("foreign", "random")
     if kind == "model":
         return whose in ("random", "malformed")
     return whose != "other" or _is_beside(call, standing, place, kind)

@@ -97,6 +97,7 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
             ids=_IN_PROJECT | {"user_id": "person"},
             body={"user_id": "{user_id}", "role": "member"},
         ),
+        Call(over="project", ids=_IN_PROJECT | {"email": "address"}, body={"email": "{email}", "role": "member"}),
     ),
     f"GET {_PROJECT}/users/{{user_id}}": (Call(over="project", ids=_IN_PROJECT | {"user_id": "member"}),),
     f"POST {_PROJECT}/users/{{user_id}}": (

@@ -15,7 +15,7 @@ from ali.kernel.ids import uuid7
 from ali.ops.simulator import Simulator
 from tests.fixtures.database import Tenant
 from tests.fixtures.service import Service, providers, running
-from tests.tenancy.ground import PREFIXES, Ground, Land
+from tests.tenancy.ground import Ground, Land
 from tests.tenancy.matrix import Lands
 from tests.tenancy.registry import Call
 from tests.tenancy.standing import OWNER, STANDINGS, Standing
@@ -62,13 +62,7 @@ class Stage:
 
     def fresh(self, call: Call) -> dict[str, str]:
         """Own things for `call`, by kind: newly made where they are no project, organization or model."""
-        own = self.lands.own
-        return {
-            kind: self.ground.make(kind, own.organization_id, own.project_id)
-            if kind in PREFIXES and kind not in ("project", "organization")
-            else own.names[kind]
-            for kind in call.ids.values()
-        }
+        return self.ground.things(call.ids.values(), self.lands.own)
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
