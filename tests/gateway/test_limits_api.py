@@ -234,8 +234,7 @@ async def test_an_identifier_that_is_none_is_of_nothing(limited: Limited) -> Non
     for path in ("/limit_", "/limit_%00", "/x", f"/limit_{NOBODY}0", "/limit_%F0%9F%98%80", "/" + "x" * 64):
         for method, body in (("GET", None), ("POST", {"requests_per_minute": 2}), ("DELETE", None)):
             assert (await limited.manage(method, path, body))[0] == 404, path
-    assert (await limited.manage("GET", "?after=limit_x"))[0] == 404
-    for path in ("/" + "x" * 65, "?limit=0", "?limit=101", "?limit=x", "?after=" + "x" * 65):
+    for path in ("?after=limit_x", "/" + "x" * 65, "?limit=0", "?limit=101", "?limit=x", "?after=" + "x" * 65):
         assert (await limited.manage("GET", path))[0] == 400, path
 
 
@@ -261,7 +260,7 @@ async def test_each_act_leaves_an_audit_event_of_whom_and_what(limited: Limited)
             " order by id",
             (limited.tenant.organization_id,),
         ).fetchall()
-    what = {"scope": "key", "scope_id": scope["id"], "model": None}
+    what = {"scope": "key", "scope_id": scope["id"]}
     assert [row[:2] for row in found] == [
         ("rate_limit.created", {**what, "requests_per_minute": 1}),
         ("rate_limit.changed", {**what, "tokens_per_minute": 5}),

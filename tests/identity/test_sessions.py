@@ -123,17 +123,16 @@ async def test_a_person_acts_in_the_projects_they_are_members_of(people: Service
     project = f"proj_{people.tenant.project_id.hex}"
     _, me = await caller("GET", "/me", token=token)
     assert me["projects"] == [{"id": project, "name": "Test project", "role": "developer"}]
-    assert "keys.write" not in me["permissions"]
-    _, me = await caller("GET", "/me", token=token, openai_project=project)
     assert "keys.write" in me["permissions"], "what the membership carries, in its project"
-    status, answer = await caller("POST", "/v1/chat/completions", question("Hi."), token=token)
-    assert (status, answer["error"]["code"]) == (400, "project_required")
-    status, _ = await caller("POST", "/v1/chat/completions", question("Hi."), token=token, openai_project=project)
-    assert status == 200
+    for named in ({}, {"openai_project": project}):
+        status, _ = await caller("POST", "/v1/chat/completions", question("Hi."), token=token, **named)
+        assert status == 200, "where no project is named, it is one of theirs"
     records = await people.records()
-    assert [(record["user_id"], record["api_key_id"]) for record in records] == [(ana.id, None)]
+    assert [(record["user_id"], record["api_key_id"]) for record in records] == [(ana.id, None)] * 2
 
     stranger = (await caller.signed_in(bia))["access_token"]
+    status, answer = await caller("POST", "/v1/chat/completions", question("Hi."), token=stranger)
+    assert (status, answer["error"]["code"]) == (400, "project_required")
     for wanted in (project, f"proj_{elsewhere.project_id.hex}", f"proj_{uuid4().hex}"):
         status, answer = await caller("GET", "/me", token=stranger, openai_project=wanted)
         assert (status, answer["error"]["code"]) == (401, "mismatched_project")

@@ -75,7 +75,7 @@ def _edge_rules(settings: Settings) -> EdgeRules:
 
 
 def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
-    make_repeats = repeats_kind(settings)
+    make_repeats = repeats_kind(settings, secret=hmac_secret)
     make_limiter = limiter_kind(settings, secret=hmac_secret)
 
     @asynccontextmanager

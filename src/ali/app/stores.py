@@ -11,14 +11,14 @@ from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
 
 
-def repeats_kind(settings: Settings) -> Callable[[], RepeatCache]:
+def repeats_kind(settings: Settings, *, secret: bytes) -> Callable[[], RepeatCache]:
     """How the cache of repeats is made; what it needs is imported now, not while a loop runs."""
     if settings.redis_url is None:
         return lambda: InProcessRepeats(max_bytes=settings.cache_max_bytes)
     from ali.features.chat.repeats_redis import RedisRepeats  # noqa: PLC0415 - an extra that may be absent
 
     url = settings.redis_url.get_secret_value()
-    return lambda: RedisRepeats(url)
+    return lambda: RedisRepeats(url, secret=secret)
 
 
 def limiter_kind(settings: Settings, *, secret: bytes) -> Callable[[Pool, Metrics], Limiter]:

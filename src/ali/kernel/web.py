@@ -48,10 +48,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 404:
         return _error_response(
-            request, NotFound(f"There is no {request.method} {request.url.path[:200]} here.", code="unknown_url")
+            request,
+            NotFound("There is nothing at this path. GET /openapi.json describes what there is.", code="unknown_url"),
         )
     if status == 405:
-        return _error_response(request, MethodNotAllowed(f"{request.url.path[:200]} does not take {request.method}."))
+        return _error_response(
+            request, MethodNotAllowed("This path does not take that method. GET /openapi.json describes what it takes.")
+        )
     return _error_response(request, InvalidRequest("The request cannot be understood."))
 
 

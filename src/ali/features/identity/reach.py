@@ -92,10 +92,19 @@ async def projects_within(session: AsyncSession, principal: Principal) -> Column
     own = Project.organization_id == principal.organization_id
     if principal.visible_project is not None:
         return own & (Project.id == principal.visible_project)
-    if principal.user_id is None or await _role_of(session, principal.user_id) in ORGANIZATION_WIDE:
+    member = await member_alone(session, principal)
+    if member is None:
         return own & true()
-    memberships = select(ProjectMember.project_id).where(ProjectMember.user_id == principal.user_id)
-    return own & Project.id.in_(memberships)
+    return own & Project.id.in_(select(ProjectMember.project_id).where(ProjectMember.user_id == member))
+
+
+async def member_alone(session: AsyncSession, principal: Principal) -> UUID | None:
+    """The person whose memberships are all that `principal` reaches; None for a key of a project and for whoever
+    reaches the whole organization. At most one statement.
+    """
+    if principal.visible_project is not None or principal.user_id is None:
+        return None
+    return None if await _role_of(session, principal.user_id) in ORGANIZATION_WIDE else principal.user_id
 
 
 def require(permissions: frozenset[Permission], permission: Permission) -> None:

@@ -85,7 +85,7 @@ class SessionRing:
             ) from error
         if row is None or row[0] is None or row[0] != claims.organization_id:
             raise SessionEnded("This session has ended. Sign in again.")
-        principal, epoch = _principal(row, claims=claims), row[-1]
+        principal, epoch = _principal(row, claims=claims, named=project is not None), row[-1]
         if project is not None and principal.project_id != project:
             raise ProjectMismatch(
                 "The OpenAI-Project header names a project that you are no member of, or that is not there. "
@@ -103,10 +103,11 @@ def _fingerprint(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _principal(row: Sequence[Any], *, claims: "AccessClaims") -> Principal:
-    """The principal of a row of `recognise_session`; of no project where its person does not reach the one named.
+def _principal(row: Sequence[Any], *, claims: "AccessClaims", named: bool) -> Principal:
+    """The principal of a row of `recognise_session`; of no project where its person does not reach it.
 
-    A person may what their role carries, and in a project also what their membership carries there.
+    A person may what their role carries, and in a project also what their membership carries there. Where they `named`
+    none they act in one of theirs, and are bound to none.
     """
     organization_id, role, project_id, member_role, _ = row
     everywhere = role in ORGANIZATION_WIDE
@@ -115,7 +116,7 @@ def _principal(row: Sequence[Any], *, claims: "AccessClaims") -> Principal:
     return Principal(
         organization_id=organization_id,
         project_id=project_id,
-        bound=project_id is not None and not everywhere,
+        bound=named and project_id is not None and not everywhere,
         role=role,
         permissions=permissions_of(role) | membership_permissions(member_role),
         user_id=claims.user_id,

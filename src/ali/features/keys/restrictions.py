@@ -33,9 +33,9 @@ def read_permissions(names: Sequence[str] | None, *, role: str) -> tuple[Permiss
     if names is None:
         return None
     known = {permission.value: permission for permission in permissions_of(role)}
-    if unknown := [name for name in names if name not in known]:
+    if any(name not in known for name in names):
         raise InvalidRequest(
-            f"The role {role} carries no permission {unknown[0][:100]!r}. `ali roles` lists what it carries.",
+            "A permission is named that the key's role does not carry. `ali roles` lists what it carries.",
             param="permissions",
         )
     wanted = {known[name] for name in names}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from ali.features.identity import Principal
 from ali.features.identity.models import Project, ProjectMember, User
 from ali.features.identity.naming import Kind, named, read
-from ali.features.identity.roles import ORGANIZATION_WIDE
+from ali.features.identity.reach import member_alone
 from ali.features.keys.models import ApiKey
 
 ScopeKind = Literal["organization", "project", "key", "user"]
@@ -45,10 +45,11 @@ def in_full(kind: str, text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """All of an organization (`projects` None), or some of its projects and what is in them."""
+    """All of an organization (`projects` None); or some of its projects, what is in them, and the caller themselves."""
 
     organization_id: UUID
     projects: frozenset[UUID] | None = None
+    person: UUID | None = None
 
     def holds(self, project_id: UUID | None) -> bool:
         """Whether something of that project (None: of the whole organization) is within reach."""
@@ -63,13 +64,12 @@ async def reach_of(session: AsyncSession, principal: Principal) -> Reach:
     organization_id, project_id = principal.organization_id, principal.visible_project
     if project_id is not None:
         return Reach(organization_id=organization_id, projects=frozenset({project_id}))
-    if principal.user_id is None:
+    member = await member_alone(session, principal)
+    if member is None:
         return Reach(organization_id=organization_id)
-    role = await session.scalar(select(User.role).where(User.id == principal.user_id, User.disabled_at.is_(None)))
-    if role in ORGANIZATION_WIDE:
-        return Reach(organization_id=organization_id)
-    own = select(ProjectMember.project_id).where(ProjectMember.user_id == principal.user_id)
-    return Reach(organization_id=organization_id, projects=frozenset((await session.scalars(own)).all()))
+    own = select(ProjectMember.project_id).where(ProjectMember.user_id == member)
+    projects = frozenset((await session.scalars(own)).all())
+    return Reach(organization_id=organization_id, projects=projects, person=member)
 
 
 def within(
@@ -79,7 +79,10 @@ def within(
     if reach.projects is None:
         return None
     keys = select(ApiKey.id).where(ApiKey.project_id.in_(reach.projects))
-    return or_(and_(kind == "project", scope_id.in_(reach.projects)), and_(kind == "key", scope_id.in_(keys)))
+    reached = [and_(kind == "project", scope_id.in_(reach.projects)), and_(kind == "key", scope_id.in_(keys))]
+    if reach.person is not None:
+        reached.append(and_(kind == "user", scope_id == reach.person))
+    return or_(*reached)
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,8 +197,8 @@ begin
     from ali.access_epoch e
     left join ali.user_account u on u.id = person and u.disabled_at is null
     left join ali.session s on s.id = wanted and s.user_id = u.id and s.ended_at is null
-    left join ali.project p on p.id = wanted_project and p.organization_id = s.organization_id
-        and p.archived_at is null
+    left join ali.project p on p.organization_id = s.organization_id and p.archived_at is null
+        and p.id = coalesce(wanted_project, ali.default_project(s.organization_id, u.id))
     left join ali.project_member m on m.project_id = p.id and m.user_id = u.id;
 end $$
 """

@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, or_, select
 
 from ali.features.metering.budgets.models import Budget, BudgetPeriod
 from ali.features.metering.budgets.period import span_of
-from ali.features.metering.scopes import Reach
+from ali.features.metering.scopes import Reach, within
 
 LIST: Final = "select * from ali.list_budgets()"
 
@@ -32,9 +32,10 @@ CLEAR: Final = "select ali.clear_budget(:budget)"
 
 
 def visible(reach: Reach) -> Select[Budget]:
-    """The budgets that a caller sees: an organization's, or those in the projects that they reach."""
+    """The budgets that a caller sees: an organization's; or those in the projects that they reach, and their own."""
     found = select(Budget).where(Budget.organization_id == reach.organization_id)
-    return found if reach.projects is None else found.where(Budget.project_id.in_(reach.projects))
+    narrowed = within(reach, kind=Budget.scope_kind, scope_id=Budget.scope_id)
+    return found if narrowed is None else found.where(narrowed)
 
 
 def with_period(budgets: Select[Budget], *, now: datetime) -> "Select[Budget, BudgetPeriod]":

@@ -13,7 +13,7 @@ from ali.features.metering.budgets.lifecycle import BudgetState
 from ali.features.metering.budgets.naming import budget_name, read_budget
 from ali.features.metering.budgets.webhook import secret_of
 from ali.features.metering.scopes import reach_of, scope_name
-from ali.kernel.errors import PermissionRefused
+from ali.kernel.errors import InvalidRequest, PermissionRefused
 
 router = APIRouter(prefix="/v1/ali/budgets", tags=["budgets"])
 
@@ -41,6 +41,8 @@ async def list_budgets(
 ) -> dict[str, Any]:
     """Those that this credential can see, with how their present periods stand."""
     cursor = read_budget(after) if after is not None else None
+    if after is not None and cursor is None:
+        raise InvalidRequest("after is an id from this list, such as its last_id.", param="after")
     found = await lifecycle.listed(
         transaction,
         reach=await reach_of(transaction, reader),

@@ -10,6 +10,7 @@ from ali.features.metering.limiting import lifecycle
 from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name, read_limit
 from ali.features.metering.models import RateLimit
 from ali.features.metering.scopes import reach_of, scope_name
+from ali.kernel.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/ali/limits", tags=["limits"])
 
@@ -35,7 +36,7 @@ async def list_limits(
     """Those that this credential can see, newest first."""
     place = None
     if after is not None and (place := read_limit(after)) is None:
-        raise lifecycle.LimitNotFound("`after` is the last_id of the page before.", param="after")
+        raise InvalidRequest("after is an id from this list, such as its last_id.", param="after")
     reach = await reach_of(transaction, reader)
     found = await lifecycle.listed(transaction, reach=reach, after=place, limit=limit + 1)
     data = [_shown(each) for each in found[:limit]]

@@ -192,10 +192,8 @@ def _span(start_s: int, end_s: int | None, *, width: Width, limit: int, most: in
 
 def _groups(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
     """The names to group by, each once. Raises `InvalidRequest` for one that is not `known`."""
-    if unknown := [name for name in wanted if name not in known]:
-        raise InvalidRequest(
-            f"Grouping by {unknown[0][:50]!r} is not offered. Group by: {', '.join(known)}.", param="group_by"
-        )
+    if any(name not in known for name in wanted):
+        raise InvalidRequest(f"Grouping by that is not offered. Group by: {', '.join(known)}.", param="group_by")
     return list(dict.fromkeys(wanted))
 
 

@@ -194,7 +194,7 @@ async def _record(
         project_id=project_id,
         target_kind="rate_limit",
         target_id=limit_name(limit.id),
-        detail={"scope": limit.scope, "scope_id": owner, "model": limit.model, **(detail or {})},
+        detail={"scope": limit.scope, "scope_id": owner, **(detail or {})},
     )
     await record(session, event, actor=actor)
     await session.execute(text(ADVANCE_EPOCH))
