@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.in_redis import RedisStore
 from ali.features.metering.limiting.redis_scripts import CHECK
 from ali.kernel.db import make_pool
-from ali.ops import database, embedded
+from bench.database import migrated
 from bench.gateway.machine import this_machine
 
 NAME = "limits"
@@ -129,8 +128,8 @@ async def _shared(checks: int) -> list[Figure]:
             keys = [each.key.hex() for each in claims]
             figures += await _both("Redis, redis-py's client", lambda: script(keys=keys, args=arguments), checks)
             await client.aclose()
-    with _postgres() as dsn:
-        pool = make_pool(dsn, size=4)
+    with migrated() as server:
+        pool = make_pool(server.service_dsn, size=4)
         await pool.open()
         in_postgres = PostgresStore(pool, secret=b"bench", lease_s=45)
         figures += await _both("PostgreSQL", lambda: in_postgres.check(claims), checks // 4)
@@ -177,16 +176,3 @@ async def _redis() -> AsyncIterator[str | None]:
         finally:
             server.terminate()
             server.wait(10)
-
-
-@contextlib.contextmanager
-def _postgres() -> Iterator[str]:
-    home = Path(tempfile.mkdtemp(prefix="ali-bench-"))
-    if os.geteuid() == 0:
-        home.chmod(0o711)  # the user whom PostgreSQL runs as must reach it
-    try:
-        with embedded.start(home, report=lambda _: None) as server:
-            database.migrate(server.dsn, report=lambda _: None)
-            yield server.dsn
-    finally:
-        shutil.rmtree(home)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from ali.kernel.ids import uuid7
-from ali.ops import database, embedded
+from bench.database import migrated
 from bench.gateway.figures import Spread, ratios
 from bench.gateway.machine import this_machine
 
@@ -57,11 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, keep."""
-    with (
-        tempfile.TemporaryDirectory(prefix="ali-bench-") as folder,
-        embedded.start(_reachable(folder), report=lambda _: None) as server,
-    ):
-        database.migrate(server.dsn, report=lambda _: None)
+    with migrated() as server:
         rows = _fill(server.dsn)
         with psycopg.connect(server.service_dsn, autocommit=True) as connection:
             taken = _measure(connection, rows, rounds=options.rounds, queries=options.queries)
@@ -77,13 +72,6 @@ def run(options: argparse.Namespace) -> int:
     _RESULT.parent.mkdir(parents=True, exist_ok=True)
     _RESULT.write_text(json.dumps(taken, indent=2) + "\n", encoding="utf-8")
     return 0
-
-
-def _reachable(folder: str) -> Path:
-    """The folder, open to the user to whom a PostgreSQL started by root drops."""
-    path = Path(folder)
-    path.chmod(0o711)
-    return path
 
 
 Row = tuple[UUID, UUID, UUID]

@@ -210,6 +210,10 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     "DELETE /v1/ali/limits/{limit_id}": (Call(over="within", ids={"limit_id": "limit"}),),
     # signing in: what it takes to succeed is in tests/identity
     "GET /.well-known/jwks.json": (Call(over="nothing"),),
+    "GET /accept-invitation": (Call(over="nothing"),),
+    "GET /reset-password": (Call(over="nothing"),),
+    "GET /account/link.js": (Call(over="nothing"),),
+    "GET /account/link.css": (Call(over="nothing"),),
     f"POST {_AUTH}/sign-in": (Call(over="nothing", body={}, answers=400),),
     f"POST {_AUTH}/refresh": (Call(over="nothing", body={"refresh_token": "x"}, answers=401),),
     f"POST {_AUTH}/password/reset": (Call(over="nothing", body={}, answers=400),),

@@ -6,6 +6,7 @@ from ali.features.identity.http import (
     invites,
     members,
     openid,
+    pages,
     passwords,
     people,
     projects,
@@ -27,5 +28,6 @@ ROUTERS = (
     openid.routes,
     people.routes,
     people.published,
+    pages.router,
 )
 """What the composition root includes."""
