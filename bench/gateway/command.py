@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     if options.report:
         results = Results.from_json(kept.read_text(encoding="utf-8"))
+        measures.disk(results, RESULTS / "disk.json")  # a clean installation may have been counted since
     else:
         if sys.platform != "linux":
             print("This benchmark reads Linux's /proc; run it on Linux.", file=sys.stderr)

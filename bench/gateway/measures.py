@@ -223,7 +223,7 @@ def disk(results: Results, kept: Path) -> None:
     """What `./run bench disk` found last, if it was run."""
     if kept.exists():
         found = json.loads(kept.read_text(encoding="utf-8"))
-        results.add(Measure.DISK_MB, ALI, found["total_bytes"] / MEGABYTE)
+        results.samples[Measure.DISK_MB] = {ALI: [found["total_bytes"] / MEGABYTE]}
 
 
 async def _load(bench: Bench, contestant: Contestant, *, delay_ms: int, connections: int, duration_s: float) -> Load:
