@@ -221,7 +221,7 @@ async def test_the_table_gives_away_neither_question_nor_answer_nor_key(service:
     assert b"canary sings" in answer.body
     [row] = await rows(service.tenant)
     dump = b"".join(value if isinstance(value, bytes) else str(value).encode() for value in row.values())
-    for word in (b"canary", b"sings", b"4711", b"Count", b"gpt-4.1", service.tenant.secret.encode()):
+    for word in (b"canary", b"sings", b"order-4711", b"Count", b"gpt-4.1", service.tenant.secret.encode()):
         assert word not in dump
     assert len(row["answer"]) > len(answer.body)
 
