@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
@@ -150,6 +151,21 @@ async def test_what_was_used_beyond_the_estimate_is_counted_after_the_answer(
         limiter.settle(second, tokens=500)
         await limiter.drain()
         assert not (await limiter.check((tokens,))).allowed
+
+
+async def test_draining_waits_for_what_is_on_its_way(worker_dsn: str) -> None:
+    tokens = limit_of(100, kind="tokens", amount=60)
+    async with limiting(worker_dsn, redis=None) as limiter:
+        first = await limiter.check((tokens,))
+        async with await psycopg.AsyncConnection.connect(worker_dsn) as blocker:
+            await blocker.execute("lock table ali.limit_bucket in access exclusive mode")
+            limiter.settle(first, tokens=-50)
+            await until(lambda: not limiter._amendments)
+            draining = asyncio.create_task(limiter.drain())
+            await asyncio.sleep(0.05)
+            assert not draining.done()
+        await draining
+        assert (await limiter.check((tokens,))).standings[0].remaining == 30
 
 
 async def test_what_redis_counted_is_not_taken_back_in_postgresql(worker_dsn: str, redis_server: RedisServer) -> None:

@@ -62,9 +62,8 @@ class Limiter:
         self._amendments: deque[tuple[str, Amendment]] = deque()
         self._releases: deque[tuple[Claim, bytes]] = deque()
         self._due = asyncio.Event()
-        self._bringing = asyncio.Lock()
         self._renew_due = asyncio.Event()
-        self._telling = asyncio.Lock()  # a renewal must not overtake the release of the same lease
+        self._telling = asyncio.Lock()  # one batch at once; a renewal must not overtake the release of the same lease
         self._show()
 
     @property
@@ -147,9 +146,10 @@ class Limiter:
 
     async def drain(self) -> None:
         """Bring what is still to be brought, once: for the end of the process."""
+        if self._process is not None:
+            return  # it was told at once
         try:
-            async with self._bringing:
-                pass  # a batch that is under way is in neither queue
+            await self._bring_batch(self._shared[self._serving])  # behind one that is under way, which is in no queue
             while self._amendments or self._releases:
                 await self._bring_batch(self._shared[self._serving])
         except StoreFailed as error:
@@ -246,13 +246,12 @@ class Limiter:
 
     async def _bring_batch(self, store: SharedStore) -> None:
         """One round trip each for corrections and releases. A correction that may have arrived is not sent again."""
-        amendments = [self._amendments.popleft() for _ in range(min(_BATCH, len(self._amendments)))]
-        # What was counted elsewhere cannot be taken back here; what was used beyond it counts here too.
-        fitting = [amendment for name, amendment in amendments if name == store.name or amendment.delta > 0]
-        async with self._bringing:
+        async with self._telling:
+            amendments = [self._amendments.popleft() for _ in range(min(_BATCH, len(self._amendments)))]
+            # What was counted elsewhere cannot be taken back here; what was used beyond it counts here too.
+            fitting = [amendment for name, amendment in amendments if name == store.name or amendment.delta > 0]
             if fitting:
                 await store.amend(fitting)
-        async with self._telling:
             releases = list(islice(self._releases, _BATCH))
             if releases:
                 await store.release(releases)
