@@ -80,7 +80,7 @@ async def _measure(dsn: str, tenant: _Tenant, *, checks: int) -> dict[str, float
         now=datetime.now(UTC),
     )
     epoch = EpochWatch(pool)
-    warm, cold = (_Desk.door(pool, tokens, epoch, capacity=capacity) for capacity in (10_000, 0))
+    warm, cold = (_door(pool, tokens, epoch, capacity=capacity) for capacity in (10_000, 0))
     await epoch.poll()
     for secret in (tenant.key, token):
         await warm.authenticate(secret)
@@ -101,14 +101,17 @@ async def _measure(dsn: str, tenant: _Tenant, *, checks: int) -> dict[str, float
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
+    """As much of sign-in as recognising a token asks for."""
+
     tokens: AccessTokens
 
-    @classmethod
-    def door(cls, pool: Pool, tokens: AccessTokens, epoch: EpochWatch, *, capacity: int) -> Authenticator:
-        return Authenticator(
-            KeyRing(pool, hmac_secret=_SECRET, epoch=epoch, capacity=capacity),
-            SessionRing(pool, desk=cls(tokens), epoch=epoch, capacity=capacity),
-        )
+
+def _door(pool: Pool, tokens: AccessTokens, epoch: EpochWatch, *, capacity: int) -> Authenticator:
+    """What recognises callers. `capacity` 0: it remembers nobody, so each is asked of PostgreSQL."""
+    return Authenticator(
+        KeyRing(pool, hmac_secret=_SECRET, epoch=epoch, capacity=capacity),
+        SessionRing(pool, desk=_Desk(tokens), epoch=epoch, capacity=capacity),
+    )
 
 
 def _make(dsn: str) -> _Tenant:

@@ -4,7 +4,6 @@ A token proves who signed in; what they may do, and whether their session still 
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +14,7 @@ import psycopg_pool
 
 from ali.features.identity import queries
 from ali.features.identity.principal import Principal, ProjectMismatch, SessionEnded
+from ali.features.identity.principal_memory import PrincipalMemory
 from ali.features.identity.roles import ORGANIZATION_WIDE, membership_permissions, permissions_of
 from ali.kernel.db import Pool
 from ali.kernel.epoch import EpochWatch
@@ -45,25 +45,14 @@ class SessionRing:
     def __init__(self, pool: Pool, *, desk: HasTokens, epoch: EpochWatch, capacity: int = 10_000) -> None:
         self._pool = pool
         self._desk = desk
-        self._epoch = epoch
-        self._capacity = capacity
-        self._known: OrderedDict[tuple[bytes, UUID | None], Principal] = OrderedDict()
-        epoch.on_change(self._known.clear)
+        self._memory = PrincipalMemory(epoch, capacity=capacity)
 
     def remembered(self, token: str, project: UUID | None = None) -> Principal | None:
         """The principal of `token` in `project`, if this process knows it and it has not expired.
 
         Costs one hash, no await.
         """
-        fingerprint = _fingerprint(token), project
-        principal = self._known.get(fingerprint)
-        if principal is None:
-            return None
-        if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
-            del self._known[fingerprint]
-            return None
-        self._known.move_to_end(fingerprint)
-        return principal
+        return self._memory.find(_fingerprint(token), project)
 
     async def authenticate(self, token: str, *, project: UUID | None = None) -> Principal:
         """The principal of `token` in `project`; one database round trip where it is not remembered.
@@ -92,10 +81,7 @@ class SessionRing:
                 "GET /v1/ali/auth/me lists yours.",
                 param="OpenAI-Project",
             )
-        if epoch == self._epoch.value:
-            self._known[_fingerprint(token), project] = principal
-            if len(self._known) > self._capacity:
-                self._known.popitem(last=False)
+        self._memory.keep(_fingerprint(token), project, principal, epoch=epoch)
         return principal
 
 

@@ -1,7 +1,6 @@
 """From a secret to its principal: an in-process memory over one statement, dropped when the access epoch moves."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -14,6 +13,7 @@ import structlog
 
 from ali.features.identity import Permission, Principal
 from ali.features.identity.principal import ProjectMismatch
+from ali.features.identity.principal_memory import PrincipalMemory
 from ali.features.identity.roles import ORGANIZATION_WIDE, membership_permissions, permissions_of
 from ali.features.keys import queries
 from ali.features.keys.secret import digest, well_formed
@@ -41,27 +41,17 @@ class KeyRing:
     def __init__(self, pool: Pool, *, hmac_secret: bytes, epoch: EpochWatch, capacity: int = 10_000) -> None:
         self._pool = pool
         self._hmac_secret = hmac_secret
-        self._capacity = capacity
-        self._epoch = epoch
-        self._known: OrderedDict[tuple[bytes, UUID | None], Principal] = OrderedDict()
+        self._memory = PrincipalMemory(epoch, capacity=capacity)
         self._used: set[UUID] = set()
         self._mark_at_s = time.monotonic() + MARK_USED_S
-        epoch.on_change(self._known.clear)
 
     def remembered(self, secret: str, project: UUID | None = None) -> Principal | None:
         """The principal of `secret` in `project`, if this process knows it and it has not expired.
 
         Costs one HMAC, no await.
         """
-        fingerprint = digest(secret, hmac_secret=self._hmac_secret), project
-        principal = self._known.get(fingerprint)
-        if principal is None:
-            return None
-        if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
-            del self._known[fingerprint]
-            return None
-        self._known.move_to_end(fingerprint)
-        if principal.key_id is not None:
+        principal = self._memory.find(digest(secret, hmac_secret=self._hmac_secret), project)
+        if principal is not None and principal.key_id is not None:
             self._used.add(principal.key_id)
         return principal
 
@@ -98,15 +88,9 @@ class KeyRing:
                 "key of that project.",
                 param="OpenAI-Project",
             )
-        if epoch == self._epoch.value:
-            self._remember((fingerprint, project), principal)
+        self._memory.keep(fingerprint, project, principal, epoch=epoch)
         self._used.add(row[0])
         return principal
-
-    def _remember(self, fingerprint: tuple[bytes, UUID | None], principal: Principal) -> None:
-        self._known[fingerprint] = principal
-        if len(self._known) > self._capacity:
-            self._known.popitem(last=False)
 
     async def mark_used(self) -> None:
         """Write down which keys were used, at most every `MARK_USED_S`: a chore of the epoch's watch."""
