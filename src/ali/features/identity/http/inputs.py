@@ -1,6 +1,8 @@
 """What routes of administration take: types of fields, bodies that refuse what they do not know, lists in a query."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -62,18 +64,19 @@ def place_of(kind: Kind, *, most: int = 100, descending: bool = False) -> Any:  
     ) -> Place:
         return Place(
             limit=limit,
-            after=_cursor(kind, after, param="after"),
-            before=_cursor(kind, before, param="before"),
+            after=cursor(after, partial(read, kind), param="after"),
+            before=cursor(before, partial(read, kind), param="before"),
             descending=order == "desc",
         )
 
     return Depends(place)
 
 
-def _cursor(kind: Kind, text: str | None, *, param: str) -> UUID | None:
+def cursor(text: str | None, reads: Callable[[str], UUID | None], *, param: str) -> UUID | None:
+    """The identifier in a list's query parameter, as `reads` reads it. Raises `InvalidRequest` for what is none."""
     if text is None:
         return None
-    found = read(kind, text)
+    found = reads(text)
     if found is None:
         raise InvalidRequest(f"{param} is an id from this list, such as its last_id.", param=param)
     return found

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor
 from ali.features.identity.cli.terminal import OrganizationOption, checked, in_transaction, the_organization
+from ali.features.identity.paging import Place
 from ali.features.metering.budgets import lifecycle
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
 from ali.features.metering.budgets.lifecycle import BudgetState
@@ -64,10 +65,8 @@ def list_budgets(organization: OrganizationOption = None) -> None:
 
     async def act(session: AsyncSession, _settings: Settings) -> list[str]:
         reach, now = await _reach(session, organization), datetime.now(UTC)
-        states = await lifecycle.listed(
-            session, reach=reach, now=now, after=None, limit=lifecycle.MOST_BUDGETS, newest_first=False
-        )
-        return [_line(state) for state in states]
+        place = Place(limit=lifecycle.MOST_BUDGETS)
+        return [_line(state) for state in (await lifecycle.listed(session, reach=reach, now=now, place=place)).rows]
 
     for line in in_transaction(act):
         print(line)

@@ -1,6 +1,5 @@
 """Making, changing, deleting and reading budgets. The caller's transaction; every change moves the access epoch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor, AuditEvent, record
+from ali.features.identity.paging import Page, Place, page_of_rows
 from ali.features.keys.queries import ADVANCE_EPOCH
 from ali.features.metering.budgets import queries
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
@@ -152,16 +152,11 @@ async def read(session: AsyncSession, budget_id: UUID | None, *, reach: Reach, n
     return _state(row[0], row[1], now=now)
 
 
-async def listed(
-    session: AsyncSession, *, reach: Reach, now: datetime, after: UUID | None, limit: int, newest_first: bool
-) -> Sequence[BudgetState]:
-    """At most `limit` budgets in the order in which they were made, those after `after`."""
-    budgets = queries.visible(reach)
-    if after is not None:
-        budgets = budgets.where(Budget.id < after if newest_first else Budget.id > after)
-    budgets = budgets.order_by(Budget.id.desc() if newest_first else Budget.id).limit(limit)
-    rows = (await session.execute(queries.with_period(budgets, now=now))).all()
-    return [_state(budget, period, now=now) for budget, period in rows]
+async def listed(session: AsyncSession, *, reach: Reach, now: datetime, place: Place) -> Page[BudgetState]:
+    """A page of the budgets within reach, as they stand."""
+    statement = queries.with_period(queries.visible(reach), now=now)
+    page = await page_of_rows(session, statement, key=Budget.id, place=place)
+    return Page(rows=[_state(budget, period, now=now) for budget, period in page.rows], has_more=page.has_more)
 
 
 def _one(budget_id: UUID | None, reach: Reach) -> Select[Budget]:

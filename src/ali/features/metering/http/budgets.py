@@ -7,13 +7,16 @@ from fastapi import APIRouter, Query, Request
 
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
+from ali.features.identity.http.answers import deleted, listing
+from ali.features.identity.http.inputs import cursor
+from ali.features.identity.paging import Place
 from ali.features.metering.budgets import lifecycle
 from ali.features.metering.budgets.drafts import BudgetChange, BudgetDraft
 from ali.features.metering.budgets.lifecycle import BudgetState
 from ali.features.metering.budgets.naming import budget_name, read_budget
 from ali.features.metering.budgets.webhook import secret_of
 from ali.features.metering.scopes import reach_of, scope_name
-from ali.kernel.errors import InvalidRequest, PermissionRefused
+from ali.kernel.errors import PermissionRefused
 
 router = APIRouter(prefix="/v1/ali/budgets", tags=["budgets"])
 
@@ -40,25 +43,9 @@ async def list_budgets(
     order: Literal["asc", "desc"] = "desc",
 ) -> dict[str, Any]:
     """Those that this credential can see, with how their present periods stand."""
-    cursor = read_budget(after) if after is not None else None
-    if after is not None and cursor is None:
-        raise InvalidRequest("after is an id from this list, such as its last_id.", param="after")
-    found = await lifecycle.listed(
-        transaction,
-        reach=await reach_of(transaction, reader),
-        now=datetime.now(UTC),
-        after=cursor,
-        limit=limit + 1,
-        newest_first=order == "desc",
-    )
-    page = [shown(state) for state in found[:limit]]
-    return {
-        "object": "list",
-        "data": page,
-        "first_id": page[0]["id"] if page else None,
-        "last_id": page[-1]["id"] if page else None,
-        "has_more": len(found) > limit,
-    }
+    place = Place(limit=limit, after=cursor(after, read_budget, param="after"), descending=order == "desc")
+    reach = await reach_of(transaction, reader)
+    return listing(await lifecycle.listed(transaction, reach=reach, now=datetime.now(UTC), place=place), shown)
 
 
 @router.get("/webhook_secret", summary="The secret of the organization's webhooks")
@@ -102,7 +89,7 @@ async def delete_budget(budget_id: str, writer: Writer, transaction: Transaction
     """And what it has counted; usage records stay."""
     found = read_budget(budget_id)
     await lifecycle.remove(transaction, found, reach=await reach_of(transaction, writer), actor=acting)
-    return {"id": budget_id, "object": "budget.deleted", "deleted": True}
+    return deleted("budget", budget_id)
 
 
 def shown(state: BudgetState) -> dict[str, Any]:

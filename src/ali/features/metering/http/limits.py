@@ -6,11 +6,13 @@ from fastapi import APIRouter, Path, Query
 
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
+from ali.features.identity.http.answers import deleted, listing
+from ali.features.identity.http.inputs import cursor
+from ali.features.identity.paging import Place
 from ali.features.metering.limiting import lifecycle
 from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name, read_limit
 from ali.features.metering.models import RateLimit
 from ali.features.metering.scopes import reach_of, scope_name
-from ali.kernel.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/ali/limits", tags=["limits"])
 
@@ -34,19 +36,8 @@ async def list_limits(
     after: Annotated[str | None, Query(max_length=64)] = None,
 ) -> dict[str, Any]:
     """Those that this credential can see, newest first."""
-    place = None
-    if after is not None and (place := read_limit(after)) is None:
-        raise InvalidRequest("after is an id from this list, such as its last_id.", param="after")
-    reach = await reach_of(transaction, reader)
-    found = await lifecycle.listed(transaction, reach=reach, after=place, limit=limit + 1)
-    data = [_shown(each) for each in found[:limit]]
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-        "has_more": len(found) > limit,
-    }
+    place = Place(limit=limit, after=cursor(after, read_limit, param="after"), descending=True)
+    return listing(await lifecycle.listed(transaction, reach=await reach_of(transaction, reader), place=place), _shown)
 
 
 @router.get("/{limit_id}", summary="Retrieve a rate limit")
@@ -70,7 +61,7 @@ async def delete_limit(limit_id: LimitId, writer: Writer, transaction: Transacti
     """It holds nobody back any more within a second."""
     reach = await reach_of(transaction, writer)
     await lifecycle.remove(transaction, read_limit(limit_id), reach=reach, actor=acting)
-    return {"object": "ali.rate_limit.deleted", "id": limit_id, "deleted": True}
+    return deleted("ali.rate_limit", limit_id)
 
 
 def _shown(limit: RateLimit) -> dict[str, Any]:

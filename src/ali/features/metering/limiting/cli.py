@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor
 from ali.features.identity.cli.terminal import OrganizationOption, checked, in_transaction, the_organization
+from ali.features.identity.paging import Place
 from ali.features.metering.limiting import lifecycle
 from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name, read_limit
 from ali.features.metering.models import RateLimit
@@ -26,8 +27,8 @@ def list_limits(organization: OrganizationOption = None) -> None:
 
     async def act(session: AsyncSession, _settings: Settings) -> list[str]:
         reach = await _reach(session, organization)
-        found = await lifecycle.listed(session, reach=reach, after=None, limit=lifecycle.MOST_LIMITS)
-        return [_line(limit) for limit in found]
+        place = Place(limit=lifecycle.MOST_LIMITS, descending=True)
+        return [_line(limit) for limit in (await lifecycle.listed(session, reach=reach, place=place)).rows]
 
     for line in in_transaction(act):
         print(line)

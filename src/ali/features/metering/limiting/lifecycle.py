@@ -1,6 +1,6 @@
 """Setting, changing, deleting and reading rate limits, in the caller's transaction. Changes move the access epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor, AuditEvent, record
+from ali.features.identity.paging import Page, Place, page_of
 from ali.features.keys.models import ApiKey
 from ali.features.keys.queries import ADVANCE_EPOCH
 from ali.features.metering.limiting.drafts import FIGURES, LimitChange, LimitDraft, limit_name
@@ -120,12 +121,9 @@ async def find_like(session: AsyncSession, draft: LimitDraft, *, reach: Reach) -
     )
 
 
-async def listed(session: AsyncSession, *, reach: Reach, after: UUID | None, limit: int) -> Sequence[RateLimit]:
-    """At most `limit` limits, newest first; those made before `after`."""
-    found = _visible(reach).order_by(RateLimit.id.desc()).limit(limit)
-    if after is not None:
-        found = found.where(RateLimit.id < after)
-    return (await session.scalars(found)).all()
+async def listed(session: AsyncSession, *, reach: Reach, place: Place) -> Page[RateLimit]:
+    """A page of the limits within reach."""
+    return await page_of(session, _visible(reach), key=RateLimit.id, place=place)
 
 
 def _visible(reach: Reach) -> Select[RateLimit]:
