@@ -1,0 +1,5 @@
+"""One turn of a model within a response: a Responses request said in the upstream's words, its stream as our events."""
+
+from ali.providers.turns.writer import OutputWriter, new_item_id
+
+__all__ = ["OutputWriter", "new_item_id"]

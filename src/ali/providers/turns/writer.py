@@ -1,0 +1,288 @@
+"""The output of a response, written as the events of the Responses API while it comes into being.
+
+Whatever the upstream speaks, its relay calls the verbs of `OutputWriter`; the order of events, their numbers, indexes
+and identifiers, a `…done` for each `…delta` and the items themselves are made here alone.
+
+    output_item.added → (part added → delta… → done → part done)… → output_item.done
+
+Text, reasoning and whole items are strictly sequential: each closes what was open before it. Calls of tools may be
+open side by side, since a chat stream mixes their deltas.
+Source: OpenAI API reference, "Responses", "Streaming events"; the Open Responses specification.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, Literal
+
+import orjson
+
+from ali.kernel.ids import new_id
+from ali.providers.turns.parts import OpenCall, OpenMessage, OpenReasoning
+
+ItemStatus = Literal["completed", "incomplete"]
+CallKind = Literal["function_call", "custom_tool_call"]
+
+ITEM_PREFIXES: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "file_search_call": "fs",
+    "mcp_list_tools": "mcpl",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcpr",
+    "mcp_approval_response": "mcpa",
+    "compaction": "cmp",
+}
+"""How identifiers of items begin, by the item's type; `item` for others."""
+
+
+def new_item_id(kind: str) -> str:
+    """A fresh identifier for an item of type `kind`."""
+    return new_id(ITEM_PREFIXES.get(kind, "item"))
+
+
+class OutputWriter:
+    """Writes one response's events into a buffer, and keeps its output items.
+
+    `first_number`: the `sequence_number` of the next event. Nothing here waits. A delta costs about 1 µs (measured).
+    """
+
+    __slots__ = ("_buffer", "_calls", "_message", "_number", "_reasoning", "output")
+
+    def __init__(self, *, first_number: int = 0) -> None:
+        self._number = first_number
+        self._buffer: list[bytes] = []
+        self._message: OpenMessage | None = None
+        self._reasoning: OpenReasoning | None = None
+        self._calls: dict[Hashable, OpenCall] = {}
+        self.output: list[dict[str, Any]] = []
+        """The items that have begun, by `output_index`; one that is open stands as it was added. See `snapshot`."""
+
+    @property
+    def next_number(self) -> int:
+        """The `sequence_number` that the next event will have."""
+        return self._number
+
+    def take(self) -> bytes:
+        """The events written since the last call, as server-sent events."""
+        buffer = self._buffer
+        if not buffer:
+            return b""
+        due = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        return due
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The output as it stands, items that are open included, with what they hold so far and `in_progress`."""
+        now = list(self.output)
+        for piece in self._open():
+            now[piece.index] = piece.item("in_progress")
+        return now
+
+    def event(self, kind: str, **fields: object) -> None:
+        """An event of any kind: lifecycle events, and those of tools that run on the server."""
+        self._emit(kind.encode(), orjson.dumps(fields)[1:-1])
+
+    # A message
+
+    def text(self, delta: str, *, logprobs: list[dict[str, Any]] | None = None) -> None:
+        """More of the answer's text; opens a message, and a text part, where none is open."""
+        message = self._message
+        if message is None or message.kind != "output_text":
+            message = self._begin_part("output_text")
+        message.pieces.append(delta)
+        if logprobs:
+            message.logprobs += logprobs
+            self._emit(b"response.output_text.delta", b'%b%b,"logprobs":%b' % (
+                message.head, orjson.dumps(delta), orjson.dumps(logprobs)
+            ))  # fmt: skip
+        else:
+            self._emit(b"response.output_text.delta", b'%b%b,"logprobs":[]' % (message.head, orjson.dumps(delta)))
+
+    def refuse(self, delta: str) -> None:
+        """More of a refusal's text."""
+        message = self._message
+        if message is None or message.kind != "refusal":
+            message = self._begin_part("refusal")
+        message.pieces.append(delta)
+        self._emit(b"response.refusal.delta", b"%b%b" % (message.head, orjson.dumps(delta)))
+
+    def annotate(self, annotation: dict[str, Any]) -> None:
+        """A citation within the text part that is open; opens one where none is."""
+        message = self._message
+        if message is None or message.kind != "output_text":
+            message = self._begin_part("output_text")
+        message.annotations.append(annotation)
+        self.event(
+            "response.output_text.annotation.added",
+            **message.place,
+            annotation_index=len(message.annotations) - 1,
+            annotation=annotation,
+        )
+
+    def begin_message(self, *, phase: str | None = None) -> None:
+        """A new message, though one may be open: blocks of text that an upstream tells apart by more than parts."""
+        self.end_all()
+        self._open_message(phase)
+
+    def _open_message(self, phase: str | None) -> OpenMessage:
+        message = OpenMessage(new_item_id("message"), index=len(self.output), phase=phase)
+        self._message = message
+        self._added(message)
+        return message
+
+    def _begin_part(self, kind: Literal["output_text", "refusal"]) -> OpenMessage:
+        message = self._message
+        if message is None:
+            self.end_all()
+            message = self._open_message(None)
+        else:
+            self._end_part(message)
+        message.begin(kind)
+        self.event("response.content_part.added", **message.place, part=message.part())
+        return message
+
+    def end_part(self) -> None:
+        """The open part of the message is whole; what follows begins another, of the same message."""
+        if self._message is not None:
+            self._end_part(self._message)
+
+    def _end_part(self, message: OpenMessage) -> None:
+        if message.kind is None:
+            return
+        part = message.part()
+        if message.kind == "output_text":
+            self.event("response.output_text.done", **message.place, text=part["text"], logprobs=part["logprobs"])
+        else:
+            self.event("response.refusal.done", **message.place, refusal=part["refusal"])
+        self.event("response.content_part.done", **message.place, part=part)
+        message.end(part)
+
+    # Reasoning
+
+    def begin_reasoning(self) -> None:
+        """A reasoning item, which may stay without any text; closes whatever is open."""
+        self.end_all()
+        self._reasoning = OpenReasoning(new_item_id("reasoning"), index=len(self.output))
+        self._added(self._reasoning)
+
+    def summarise(self, delta: str, *, new_part: bool = False) -> None:
+        """More of a summary of the reasoning, as Anthropic's thinking and OpenAI's summaries are."""
+        self._think(delta, kind="summary_text", new_part=new_part)
+
+    def think(self, delta: str, *, new_part: bool = False) -> None:
+        """More of the reasoning itself, as open models show it."""
+        self._think(delta, kind="reasoning_text", new_part=new_part)
+
+    def _think(self, delta: str, *, kind: Literal["summary_text", "reasoning_text"], new_part: bool) -> None:
+        reasoning = self._reasoning
+        if reasoning is None:
+            self.begin_reasoning()
+            reasoning = self._reasoning
+        assert reasoning is not None  # noqa: S101 - opened just above
+        if reasoning.kind != kind or new_part:
+            self._end_thought(reasoning)
+            reasoning.begin(kind)
+            self.event(reasoning.names.added, **reasoning.place, part=reasoning.part())
+        reasoning.pieces.append(delta)
+        self._emit(reasoning.names.delta, b"%b%b" % (reasoning.head, orjson.dumps(delta)))
+
+    def _end_thought(self, reasoning: OpenReasoning) -> None:
+        if reasoning.kind is None:
+            return
+        part = reasoning.part()
+        self.event(reasoning.names.done, **reasoning.place, text=part["text"])
+        self.event(reasoning.names.part_done, **reasoning.place, part=part)
+        reasoning.end(part)
+
+    def end_reasoning(self, *, encrypted_content: str | None = None, status: ItemStatus = "completed") -> None:
+        """The reasoning item is whole; what only its model may read goes with it."""
+        reasoning = self._reasoning
+        if reasoning is None:
+            return
+        self._end_thought(reasoning)
+        reasoning.encrypted_content = encrypted_content
+        self._reasoning = None
+        self._done(reasoning, status)
+
+    # Calls of tools
+
+    def begin_call(
+        self, key: Hashable, *, kind: CallKind, call_id: str, name: str, namespace: str | None = None
+    ) -> None:
+        """A call of the caller's tool; `key` names it among those that are open."""
+        self._end_sequential()
+        call = OpenCall(
+            new_item_id(kind), index=len(self.output), kind=kind, call_id=call_id, name=name, namespace=namespace
+        )
+        self._calls[key] = call
+        self._added(call)
+
+    def arguments(self, key: Hashable, delta: str) -> None:
+        """More of a call's arguments (or of a custom tool's input)."""
+        call = self._calls[key]
+        call.pieces.append(delta)
+        self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
+
+    def end_call(self, key: Hashable, *, status: ItemStatus = "completed") -> None:
+        """The call is whole."""
+        call = self._calls.pop(key)
+        text = "".join(call.pieces)
+        self.event(call.names.done, item_id=call.item_id, output_index=call.index, **{call.names.field: text})
+        self._done(call, status)
+
+    # Whole items, and the end
+
+    def whole(self, item: dict[str, Any]) -> int:
+        """An item that is there at once: added and done. Its index."""
+        index = self.begin_item(item)
+        self.end_item(index, item)
+        return index
+
+    def begin_item(self, item: dict[str, Any]) -> int:
+        """An item of a tool that runs on the server, as it begins; its index, for `end_item` and `event`."""
+        self.end_all()
+        index = len(self.output)
+        self.output.append(item)
+        self.event("response.output_item.added", output_index=index, item=item)
+        return index
+
+    def end_item(self, index: int, item: dict[str, Any]) -> None:
+        """The item of `begin_item`, as it ended."""
+        self.output[index] = item
+        self.event("response.output_item.done", output_index=index, item=item)
+
+    def end_all(self, *, status: ItemStatus = "completed") -> None:
+        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off."""
+        self._end_sequential(status)
+        for key in list(self._calls):
+            self.end_call(key, status=status)
+
+    def _end_sequential(self, status: ItemStatus = "completed") -> None:
+        self.end_reasoning(status=status)
+        message = self._message
+        if message is not None:
+            self._end_part(message)
+            self._message = None
+            self._done(message, status)
+
+    def _open(self) -> Sequence[OpenMessage | OpenReasoning | OpenCall]:
+        return [piece for piece in (self._message, self._reasoning, *self._calls.values()) if piece is not None]
+
+    def _added(self, piece: OpenMessage | OpenReasoning | OpenCall) -> None:
+        item = piece.item("in_progress")
+        self.output.append(item)
+        self.event("response.output_item.added", output_index=piece.index, item=item)
+
+    def _done(self, piece: OpenMessage | OpenReasoning | OpenCall, status: ItemStatus) -> None:
+        item = piece.item(status)
+        self.output[piece.index] = item
+        self.event("response.output_item.done", output_index=piece.index, item=item)
+
+    def _emit(self, kind: bytes, fields: bytes) -> None:
+        self._buffer.append(
+            b'event: %b\ndata: {"type":"%b",%b,"sequence_number":%d}\n\n' % (kind, kind, fields, self._number)
+        )
+        self._number += 1
