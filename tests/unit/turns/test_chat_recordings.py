@@ -49,7 +49,7 @@ def test_every_recorded_chat_stream_says_as_a_turn_what_the_sdk_reads() -> None:
         assert "".join(part.get("refusal", "") for part in parts) == (said.message.refusal or "")
         calls = [item for item in items if item["type"] == "function_call"]
         for item, one in zip(calls, said.message.tool_calls or [], strict=True):
-            assert item["arguments"] == one.function.arguments
+            assert item["arguments"] == (one.function.arguments or "{}")
             if (item["call_id"], item["name"]) != (one.id, one.function.name):
                 # A server that names its call in each delta: the SDK strings the names together.
                 times = len(one.id) // len(item["call_id"])

@@ -180,6 +180,13 @@ def test_a_call_without_an_id_is_given_one() -> None:
     assert item["call_id"].startswith("call_")
 
 
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    nothing = chunk(tool_calls=[{"index": 0, "id": "c1", "function": {"name": "f"}}])
+    assert told(output(nothing, chunk("tool_calls"))) == [("function_call", "{}")]
+    [item] = output(nothing, chunk("length"))
+    assert (item["status"], item["arguments"]) == ("incomplete", "")
+
+
 def test_a_whole_message_in_place_of_deltas_is_read() -> None:
     body = {"choices": [{"index": 0, "message": {"content": "hi", "tool_calls": [call(None, "{}", id="c", name="f")]}}]}
     assert told(output(body)) == [("message", "hi"), ("function_call", "{}")]

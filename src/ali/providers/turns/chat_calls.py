@@ -98,6 +98,8 @@ class ChatCalls:
         for call in self._open:
             call.closed = True
             if call.opened:
+                if call.kind == "function_call" and not cut and not "".join(call.pieces).strip():
+                    self._writer.arguments(call, "{}")  # clients want an object to parse
                 mangled = cut and not call.done and (call is self._latest or call.kind == "function_call")
                 status: ItemStatus = "incomplete" if mangled else "completed"
                 self._writer.end_call(call, status=status)
