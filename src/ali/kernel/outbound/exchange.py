@@ -39,47 +39,60 @@ class _Events:
         self._reader = reader
         self._host = host
 
-    async def following(self) -> object:
+    def received(self) -> object:
+        """The next event, of what has come already; `h11.NEED_DATA` where it holds no more."""
         try:
-            while True:
-                event = self._connection.next_event()
-                if event is not h11.NEED_DATA:
-                    return event
-                self._connection.receive_data(await self._reader.read(_READ_BYTES))
+            return self._connection.next_event()
         except h11.RemoteProtocolError as error:
             raise OutboundFailed(
                 f"{self._host} answered with something that is not HTTP/1.1, or with a head without end. "
                 "Check the address."
             ) from error
-        except OSError as error:
-            raise _broken_off(self._host) from error
+
+    async def following(self) -> object:
+        """The next event, waited for."""
+        while (event := self.received()) is h11.NEED_DATA:
+            try:
+                data = await self._reader.read(_READ_BYTES)
+            except OSError as error:
+                raise _broken_off(self._host) from error
+            self._connection.receive_data(data)
+        return event
 
 
 class OutboundAnswer:
     """An answer whose head is here, and whose body is read as it comes. Header names are as in `OutboundReply`."""
 
-    __slots__ = ("_events", "_left_bytes", "_limit_bytes", "headers", "status")
+    __slots__ = ("_ended", "_events", "_left_bytes", "_limit_bytes", "headers", "status")
 
     def __init__(self, head: h11.Response, events: _Events, *, limit_bytes: int) -> None:
         self.status: int = head.status_code
         self.headers: Mapping[str, str] = _headers_of(head)
         self._events = events
+        self._ended = False
         self._limit_bytes = self._left_bytes = limit_bytes
 
     async def read(self) -> bytes:
-        """The next part of the body, as it came; empty at its end. Raises `OutboundFailed`, also past the limit."""
-        while True:
-            event = await self._events.following()
+        """What has come of the body, waited for; empty at its end. Raises `OutboundFailed`, also past the limit.
+
+        Small chunks that came together are one part, so that cutting a body finely buys its sender nothing.
+        """
+        parts: list[bytes] = []
+        while not self._ended:
+            event = self._events.received() if parts else await self._events.following()
             if isinstance(event, h11.Data):
                 self._left_bytes -= len(event.data)
                 if self._left_bytes < 0:
                     raise _too_large(self._limit_bytes)
                 if event.data:
-                    return bytes(event.data)
+                    parts.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
-                return b""
+                self._ended = True
+            elif event is h11.NEED_DATA:
+                break
             else:
                 raise _cut_off()
+        return b"".join(parts)
 
     async def whole(self) -> OutboundReply:
         """The answer with all that is left of its body. Raises as `read`."""
