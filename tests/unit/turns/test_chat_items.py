@@ -45,7 +45,7 @@ def calls(*called: tuple[str, str]) -> list[dict[str, Any]]:
     return [{"id": at, "type": "function", "function": {"name": name, "arguments": "{}"}} for at, name in called]
 
 
-def messages(*items: dict[str, Any], dropped: tuple[str, ...] = (), **rest: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def messages(*items: dict[str, Any], dropped: tuple[str, ...] = (), **rest: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - parameters
     translated = turn_to_chat({"input": list(items), **rest}, model="m")
     assert translated.dropped == dropped
     said: list[dict[str, Any]] = translated.body["messages"]
@@ -273,6 +273,7 @@ def test_other_reasoning_is_left_out_and_named(items: list[dict[str, Any]]) -> N
     [
         ([{"type": "item_reference", "id": "x"}], "input[0].type"),
         ([{"type": "invented"}], "input[0].type"),
+        ([{"type": "compaction", "encrypted_content": "x"}], "input[0].encrypted_content"),
         ([{"type": 1}], "input[0].type"),
         ([1], "input[0]"),
         ([message("tool", "x")], "input[0].role"),

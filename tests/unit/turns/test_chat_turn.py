@@ -276,13 +276,15 @@ def test_an_annotation_of_another_shape_is_passed_over() -> None:
 def test_citations_of_documents_are_carried_whole_as_citations_of_files() -> None:
     page = {"type": "page_location", "cited_text": "x", "document_title": "m.pdf", "file_id": None, "document_index": 0}
     found = {"type": "search_result_location", "cited_text": "y", "source": "https://b.example", "title": "B"}
+    kept = {"type": "search_result_location", "cited_text": "z", "source": "doc-7", "title": "Handbook"}
     web = {"type": "web_search_result_location", "url": "https://a.example"}
-    spans = [{"start_index": 0, "end_index": 4, "citation": one} for one in (page, found, web)]
+    spans = [{"start_index": 0, "end_index": 4, "citation": one} for one in (page, found, kept, web, {"type": "new"})]
     [message] = output(chunk(content="said"), chunk(annotations=[], citations=[*spans, {"citation": 1}]), chunk("stop"))
     assert message["content"][0]["annotations"] == [
         {"type": "file_citation", "file_id": "", "filename": "m.pdf", "index": 4, "citation": page},
         {"type": "url_citation", "start_index": 0, "end_index": 4, "url": "https://b.example", "title": "B"}
         | {"citation": found},
+        {"type": "file_citation", "file_id": "doc-7", "filename": "Handbook", "index": 4, "citation": kept},
     ]
 
 
@@ -294,7 +296,7 @@ def test_citations_of_documents_are_carried_whole_as_citations_of_files() -> Non
         ("boom", 502, True),
     ],
 )
-def test_an_error_in_the_stream_is_the_providers(error: object, status: int, retryable: bool) -> None:  # noqa: FBT001
+def test_an_error_in_the_stream_is_the_providers(error: object, status: int, retryable: bool) -> None:  # noqa: FBT001 - what is expected
     relay = turn()
     relay.feed(sent(chunk(content="a"))[0])
     with pytest.raises(UpstreamRefused) as caught:

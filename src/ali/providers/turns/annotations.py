@@ -38,27 +38,32 @@ def cited_annotation(span: dict[str, Any], *, offset: int, length: int) -> dict[
     return citation_annotation(citation, start=start, end=end)
 
 
-def citation_annotation(citation: dict[str, Any], *, start: int, end: int) -> dict[str, Any]:
-    """Anthropic's citation, of any kind, of the characters `start` to `end` (excluded) of a part.
+def citation_annotation(citation: dict[str, Any], *, start: int, end: int) -> dict[str, Any] | None:
+    """Anthropic's citation of the characters `start` to `end` (excluded) of a part; None for an unknown kind.
 
-    A page of the web, and a search result whose source is one, is a `url_citation`; else a `file_citation`, its
-    `filename` the document's title and its `file_id` empty where the document was no uploaded file. Raises
+    A page of the web, and a search result whose source is one, is a `url_citation`; else a `file_citation`. Its
+    `filename` is the title, its `file_id` that of an uploaded file or a search result's source, or empty. Raises
     `UpstreamMalformed` for one that cannot be written again (nested too deeply).
     """
     provider_dump(citation, what="a citation")
-    url = citation.get("url") if citation.get("type") == "web_search_result_location" else citation.get("source")
-    if isinstance(url, str) and url.startswith(_PAGES):
-        annotation = _page(url, citation.get("title"), start=start, end=end)
-    else:
-        title = citation.get("document_title") or citation.get("title") or citation.get("source")
-        file_id = citation.get("file_id")
-        annotation = {
-            "type": "file_citation",
-            "file_id": file_id if isinstance(file_id, str) else "",
-            "filename": title if isinstance(title, str) else "",
-            "index": end,
-        }
+    match citation.get("type"):
+        case "web_search_result_location":
+            annotation = _page(_text(citation.get("url")), citation.get("title"), start=start, end=end)
+        case "search_result_location":
+            source = _text(citation.get("source"))
+            if source.startswith(_PAGES):
+                annotation = _page(source, citation.get("title"), start=start, end=end)
+            else:
+                annotation = _file(source, citation.get("title"), end=end)
+        case "char_location" | "page_location" | "content_block_location":
+            annotation = _file(citation.get("file_id"), citation.get("document_title"), end=end)
+        case _:
+            return None
     return {**annotation, "citation": citation}
+
+
+def _file(file_id: object, name: object, *, end: int) -> dict[str, Any]:
+    return {"type": "file_citation", "file_id": _text(file_id), "filename": _text(name), "index": end}
 
 
 def _page(url: str, title: object, *, start: int, end: int) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def _page(url: str, title: object, *, start: int, end: int) -> dict[str, Any]:
         "start_index": start,
         "end_index": end,
         "url": url,
-        "title": title if isinstance(title, str) else "",
+        "title": _text(title),
     }
 
 
@@ -76,3 +81,7 @@ def _span(told: dict[str, Any], *, offset: int, length: int) -> tuple[int, int]:
     if type(start) is not int or type(end) is not int or not 0 <= start <= end <= _FURTHEST:
         return 0, length
     return max(0, start - offset), max(0, end - offset)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -15,7 +15,7 @@ from ali.providers.turns.tool_names import mcp_function_name
 
 _LEFT_OUT: Final = frozenset(
     (
-        *("additional_tools", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call", "compaction"),
+        *("additional_tools", "apply_patch_call", "apply_patch_call_output", "code_interpreter_call"),
         *("compaction_trigger", "computer_call", "computer_call_output", "file_search_call", "image_generation_call"),
         *("local_shell_call", "local_shell_call_output", "mcp_approval_request", "mcp_approval_response"),
         *("mcp_list_tools", "program", "program_output", "shell_call", "shell_call_output", "tool_search_call"),
@@ -183,6 +183,12 @@ def _read(item: dict[str, Any], conversation: _Conversation, *, param: str, drop
                 conversation.think(thought)
             else:
                 dropped.add("input.reasoning")
+        case "compaction":
+            raise InvalidRequest(
+                f"{param}: only the model that wrote this compaction can read it. Begin again without it, or choose "
+                "that model.",
+                param=f"{param}.encrypted_content",
+            )
         case str() if kind in _LEFT_OUT:
             dropped.add(f"input.{kind}")
         case _:
