@@ -12,7 +12,7 @@ from ali.features.chat.envelope import RequestEnvelope
 from ali.features.chat.gateway import Arrival, Receive
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Route
-from ali.features.conversations.pairing import check_outputs
+from ali.features.conversations import check_outputs
 from ali.features.identity import Principal
 from ali.features.identity.naming import Kind, named
 from ali.features.metering import OpenRecord

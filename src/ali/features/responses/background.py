@@ -185,9 +185,7 @@ class Background:
         kind = "incomplete" if taken.cancelling else "failed"
         event = lifecycle_event(kind, with_output(head, items), number=number) if taken.background else None
         logged = number if taken.background else None
-        ending = Ending(
-            status=status, head=head, output=items, first_number=logged, last_number=logged, events=event
-        )
+        ending = Ending(status=status, head=head, output=items, first_number=logged, last_number=logged, events=event)
         await self.engine.state.settle(taken.place, ending)
 
     async def _order_again(self, taken: Taken, sealed: bytes) -> Order:

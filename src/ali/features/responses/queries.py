@@ -18,7 +18,9 @@ READ_CONVERSATION: Final = "select verdict, body from ali.read_conversation(%s, 
 _TENANT: Final = "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)"
 EVENTS: Final = (
     _TENANT,
-    "select first_number, last_number, body from ali.response_event "
-    "where response_id = %s and last_number >= %s order by first_number",
+    (
+        "select first_number, last_number, body from ali.response_event "
+        "where response_id = %s and last_number >= %s order by first_number"
+    ),
 )
 IS_THERE: Final = (_TENANT, "select 1 from ali.response where id = %s")

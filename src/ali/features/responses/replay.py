@@ -40,7 +40,7 @@ def output_of(body: bytes) -> list[Json]:
     output: dict[int, Json] = {}
     for event in events_of(body):
         kind = kind_of(event)
-        if kind == "response.output_item.added" or kind == "response.output_item.done" or ".delta" in kind:
+        if kind in {"response.output_item.added", "response.output_item.done"} or ".delta" in kind:
             _apply(kind, orjson.loads(event_data(event) or b"{}"), output)
         elif kind in ("response.content_part.added", "response.reasoning_summary_part.added"):
             _add_part(orjson.loads(event_data(event) or b"{}"), output)

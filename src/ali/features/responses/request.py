@@ -7,8 +7,7 @@ from uuid import UUID
 import orjson
 
 from ali.features.chat.envelope import MODEL_NAME, ModelUnknown
-from ali.features.conversations.items import read_items
-from ali.features.conversations.tags import read_metadata
+from ali.features.conversations import read_items, read_metadata
 from ali.features.identity.naming import Kind, read
 from ali.features.responses.errors import ConversationNotFound, PreviousResponseNotFound
 from ali.features.responses.fields import check_fields

@@ -82,7 +82,7 @@ class StreamedTurn:
 
 
 async def attempt_turn(target: Target, *, question: Question, context: TurnContext) -> StreamedTurn:
-    """Ask `target`; its first event has arrived. Raises `UpstreamError`, or `InvalidRequest` for what cannot be said."""
+    """Ask `target`; its first event has arrived. Raises `UpstreamError`; `InvalidRequest` for what cannot be said."""
     call, relay, dropped = _prepared(target, question, context)
     reply = await target.upstream.send(call, context.deadlines)
     try:
