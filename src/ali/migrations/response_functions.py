@@ -326,8 +326,8 @@ SIGNATURES: Final = (
     "claim_conversation(uuid, uuid, uuid, uuid, uuid, interval)",
     "discard_response(uuid, uuid, uuid, uuid)",
     (
-        "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bytea, bigint, "
-        "interval)"
+        "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bytea, "
+        "bigint, interval)"
     ),
     (
         "settle_response(uuid, uuid, uuid, uuid, uuid, boolean, text, bytea, bytea, text[], text[], text[], bytea[], "
