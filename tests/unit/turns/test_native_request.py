@@ -45,9 +45,28 @@ def test_parameters_survive_and_nothing_is_to_be_stored() -> None:
 def test_reasoning_is_asked_for_beside_what_the_caller_wants_included() -> None:
     asked = {"message.output_text.logprobs", "reasoning.encrypted_content"}
     assert said(QUESTION, include=asked)["include"] == ["message.output_text.logprobs", "reasoning.encrypted_content"]
-    silent = turn_to_responses({"input": [], "include": asked}, model="gpt-4o", unseal=unseal, reasons=False).body
-    assert silent["include"] == ["message.output_text.logprobs"]
-    assert "include" not in turn_to_responses({"input": []}, model="gpt-4o", unseal=unseal, reasons=False).body
+
+
+@pytest.mark.parametrize(
+    ("model", "reasons", "included"),
+    [
+        ("gpt-4o", None, False),
+        ("ft:gpt-4.1-mini:acme", None, False),
+        ("gpt-5-chat-latest", None, False),
+        ("o4-mini", None, True),
+        ("gpt-5.4", None, True),
+        ("gpt-5.4", False, False),
+        ("gpt-4-of-tomorrow", True, True),
+    ],
+)
+def test_a_model_that_does_not_reason_is_not_asked_for_its_reasoning(
+    model: str, *, reasons: bool | None, included: bool
+) -> None:
+    asked = {"input": [], "include": {"message.output_text.logprobs", "reasoning.encrypted_content"}}
+    body = turn_to_responses(asked, model=model, unseal=unseal, reasons=reasons).body
+    assert body["include"] == ["message.output_text.logprobs", *["reasoning.encrypted_content"][:included]]
+    bare = turn_to_responses({"input": []}, model=model, unseal=unseal, reasons=reasons).body
+    assert ("include" in bare) is included
 
 
 def test_reasoning_goes_back_unsealed_and_nameless_or_not_at_all() -> None:

@@ -14,6 +14,10 @@ from ali.providers.translate.shapes import caller_json, caller_name, caller_obje
 from ali.providers.turns.tool_names import mcp_function_name
 
 _ENCRYPTED: Final = "reasoning.encrypted_content"
+_WITHOUT_REASONING: Final = ("gpt-4", "gpt-3.5", "chatgpt-", "gpt-5-chat")
+"""Asked to include encrypted reasoning, OpenAI answers 400 for these: "Encrypted content is not supported with this
+model."
+"""
 _NAMELESS: Final = frozenset(
     {"message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
@@ -26,12 +30,12 @@ Unseal = Callable[[str], dict[str, Any] | None]
 
 
 def turn_to_responses(
-    request: dict[str, Any], *, model: str, unseal: Unseal, reasons: bool = True
+    request: dict[str, Any], *, model: str, unseal: Unseal, reasons: bool | None = None
 ) -> Translated[dict[str, Any]]:
     """The body of `POST /v1/responses` for one turn. Parameters that this service does not know survive.
 
-    `request["include"]`, if there, is what the caller asked to be included. `reasons`: the model is one that reasons;
-    OpenAI refuses to be asked for the encrypted reasoning of another. `unseal` gives back what `NativeTurn` had sealed,
+    `request["include"]`, if there, is what the caller asked to be included. `reasons`: the model is one that reasons
+    (None: the name decides), for OpenAI refuses to be asked for another's encrypted reasoning. `unseal` gives back what `NativeTurn` had sealed,
     or None: reasoning that the upstream could not read is left out.
 
     Raises `InvalidRequest` for a compaction item that is not this model's, for leaving it out would lose the context.
@@ -39,7 +43,7 @@ def turn_to_responses(
     body = {**request, "model": model, "store": False, "stream": True}
     body["input"] = _items(caller_objects(request.get("input", []), param="input"), unseal)
     included = _included(request.get("include"))
-    if reasons:
+    if _reasons(model) if reasons is None else reasons:
         included.add(_ENCRYPTED)
     else:
         included.discard(_ENCRYPTED)
@@ -47,6 +51,11 @@ def turn_to_responses(
     if included:
         body["include"] = sorted(included)
     return Translated(body=body)
+
+
+def _reasons(model: str) -> bool:
+    """Whether OpenAI's model of that name reasons: all but the older families, and what is tuned from them."""
+    return not model.removeprefix("ft:").startswith(_WITHOUT_REASONING)
 
 
 def _included(asked: object) -> set[str]:
