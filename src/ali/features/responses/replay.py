@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from ali.providers.sse import EventSplitter, event_data
@@ -10,6 +11,14 @@ Json = dict[str, Any]
 
 _EVENT_BYTES: Final = 1 << 30
 """Our own events: none is refused."""
+
+
+class _Numbered(msgspec.Struct):
+    sequence_number: int
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
+
 TERMINAL: Final = frozenset({"response.completed", "response.failed", "response.incomplete", "error"})
 
 _TEXTS: Final = {"response.output_text.delta": "text", "response.reasoning_text.delta": "text"}
