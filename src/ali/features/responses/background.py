@@ -131,9 +131,10 @@ class Background:
         async with self._written:
             self._written.notify_all()
 
-    def cancel_here(self, response_id: UUID) -> None:
-        """Stop a response at once, if it runs in this process."""
-        running = self._running.get(response_id)
+    async def cancel(self, place: Place) -> None:
+        """Ask that a response stop: at once where it runs here, within a moment where another process runs it."""
+        await self.engine.state.cancel(place)
+        running = self._running.get(place.response_id)
         if running is not None:
             running.cancelled = True
             running.task.cancel()

@@ -120,7 +120,8 @@ def _prepared(
     unseal = context.seals.unsealing(project_id=context.project_id, model=name)
     request = question.request(model=target.model)
     if upstream.speaks_responses:
-        translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal)
+        reasons = target.has("reasoning") if target.card is not None else None
+        translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal, reasons=reasons)
         native = NativeTurn(writer, provider=upstream.name, seal=seal)
         return _call(NATIVE_PATH, translated), native, translated.dropped
     if question.hosted:
