@@ -263,7 +263,7 @@ class ResponseRun:
         """Write the response's end and its usage; the terminal event, which may leave now."""
         order = self._order
         record = order.record
-        record.usage = self._spending.so_far(cut=error is not None)
+        record.usage = self._spending.so_far(cut=False)
         if tier is not None and (served := getattr(tier.relay, "service_tier", None)):
             order.head["service_tier"] = served
         event = self._terminal(status, error=error, incomplete=incomplete)
@@ -279,7 +279,7 @@ class ResponseRun:
     def _terminal(self, status: str, *, error: AliError | None = None, incomplete: Json | None = None) -> bytes:
         head = self._order.head
         head["status"] = status
-        head["usage"] = usage_object(self._spending.so_far(cut=status not in ("completed", "incomplete")))
+        head["usage"] = usage_object(self._spending.so_far(cut=status == "cancelled"))
         head["incomplete_details"] = incomplete
         if error is not None:
             code = _ERROR_CODES.get(error.http_status, "server_error")
@@ -317,7 +317,7 @@ class ResponseRun:
     async def _undo(self, error: AliError) -> None:
         """Nobody was told of the response: it leaves its usage record alone."""
         order = self._order
-        order.record.usage = self._spending.so_far(cut=True)
+        order.record.usage = self._spending.so_far(cut=False)
         close_record(
             order.record,
             "error",
