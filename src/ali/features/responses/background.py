@@ -113,8 +113,9 @@ class Background:
 
     async def _cut_off(self, run: ResponseRun, order: Order, *, stopped: asyncio.Task[Any]) -> None:
         running = next((each for each in self._running.values() if each.task is stopped), None)
-        if running is not None and running.lost:
+        if running is not None and running.lost:  # deleted, or another process's now: only the usage is ours to settle
             log.warning("response.lost", response=order.name)
+            await run.cut_off("cancelled", code="response_lost", http_status=499, keeps=False)
         elif running is not None and running.cancelled:
             await run.cut_off("cancelled", code="cancelled", http_status=499)
         elif not run.writer.output:

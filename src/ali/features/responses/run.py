@@ -234,8 +234,13 @@ class ResponseRun:
             self._unsent = self._open()
         await self._failed(error)
 
-    async def cut_off(self, status: str, *, code: str, http_status: int, error: AliError | None = None) -> bytes:
-        """End a run that was cancelled: what there is stays, and what was used is settled. The terminal event."""
+    async def cut_off(
+        self, status: str, *, code: str, http_status: int, error: AliError | None = None, keeps: bool = True
+    ) -> bytes:
+        """End a run that was cancelled: what there is stays (unless not `keeps`), what was used is settled.
+
+        The terminal event. Raises `StateUnavailable`; then the response is found and ended as an orphan.
+        """
         self.writer.end_all(status="incomplete")
         self.writer.take_calls()
         order = self._order
@@ -249,7 +254,8 @@ class ResponseRun:
         )
         self._engine.gateway.ledger.settle_soon(order.record)
         event = self._terminal(status, error=error)
-        await self._write_ending(status, event)
+        if keeps:
+            await self._write_ending(status, event)
         return event
 
     async def _settled(
