@@ -35,8 +35,8 @@ def turn_to_responses(
     """The body of `POST /v1/responses` for one turn. Parameters that this service does not know survive.
 
     `request["include"]`, if there, is what the caller asked to be included. `reasons`: the model is one that reasons
-    (None: the name decides), for OpenAI refuses to be asked for another's encrypted reasoning. `unseal` gives back what `NativeTurn` had sealed,
-    or None: reasoning that the upstream could not read is left out.
+    (None: the name decides), for OpenAI refuses to be asked for another's encrypted reasoning. `unseal` gives back
+    what `NativeTurn` had sealed, or None: reasoning that the upstream could not read is left out.
 
     Raises `InvalidRequest` for a compaction item that is not this model's, for leaving it out would lose the context.
     """
