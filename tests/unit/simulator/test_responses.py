@@ -283,7 +283,7 @@ async def test_tokens_are_counted_and_a_conversation_is_compacted(simulator: Sim
         more = await client.responses.input_tokens.count(model=MODEL, input=history, instructions="Be kind.")
         assert 0 < one.input_tokens < more.input_tokens
         # Raw: the SDK's type has no place for the user's messages, which OpenAI's reference promises.
-        compacted = json.loads((await client.responses.with_raw_response.compact(model=MODEL, input=history)).text())
+        compacted = json.loads((await client.responses.with_raw_response.compact(model=MODEL, input=history)).text)
         *kept, compaction = compacted["output"]
         assert [item["content"][0]["text"] for item in kept] == ["My name is Ana.", "Good morning."]
         assert (compacted["object"], compaction["type"]) == ("response.compaction", "compaction")

@@ -111,29 +111,28 @@ def _check_input(given: object) -> None:
         raise Refused(400, "Missing required parameter: 'input'.", code="missing_required_parameter", param="input")
     if not isinstance(given, list):
         raise Refused(400, "Invalid type for 'input'.", code="invalid_type", param="input")
-    called: dict[object, str] = {}
-    answered: set[object] = set()
+    called: dict[str, str] = {}
+    answered: set[str] = set()
     for position, item in enumerate(given):
         where = f"input[{position}]"
         if not isinstance(item, dict):
             raise Refused(400, f"Invalid type for '{where}': expected an object.", code="invalid_type", param=where)
         kind = item.get("type", "message")
-        if kind not in _TYPES:
+        if not isinstance(kind, str) or kind not in _TYPES:
             raise Refused(400, f"Invalid value: '{kind}'.", code="invalid_value", param=where)
         _check_item(item, kind, where)
+        call_id = str(item.get("call_id"))
         if kind in _CALLS:
-            called[item.get("call_id")] = kind
+            called[call_id] = kind
         for call, (output, name) in _CALLS.items():
             if kind != output:
                 continue
-            if called.get(item.get("call_id")) != call:
-                raise Refused(
-                    400, f"No tool call found for {name} output with call_id {item.get('call_id')}.", param="input"
-                )
-            answered.add(item.get("call_id"))
-    for call_id, call in called.items():
-        if call_id not in answered:
-            raise Refused(400, f"No tool output found for {_CALLS[call][1]} {call_id}.", param="input")
+            if called.get(call_id) != call:
+                raise Refused(400, f"No tool call found for {name} output with call_id {call_id}.", param="input")
+            answered.add(call_id)
+    for waiting, call in called.items():
+        if waiting not in answered:
+            raise Refused(400, f"No tool output found for {_CALLS[call][1]} {waiting}.", param="input")
 
 
 def _check_item(item: Mapping[str, object], kind: str, where: str) -> None:
@@ -165,7 +164,7 @@ def _check_item(item: Mapping[str, object], kind: str, where: str) -> None:
 
 def _check_message(item: Mapping[str, object], where: str) -> None:
     role, content = item.get("role"), item.get("content")
-    if role not in _PARTS:
+    if not isinstance(role, str) or role not in _PARTS:
         raise Refused(400, f"Invalid value: '{role}'.", code="invalid_value", param=f"{where}.role")
     if isinstance(content, str):
         return
@@ -176,7 +175,7 @@ def _check_message(item: Mapping[str, object], where: str) -> None:
             code="missing_required_parameter",
             param=f"{where}.content",
         )
-    allowed = _PARTS[str(role)]
+    allowed = _PARTS[role]
     for position, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind not in allowed:

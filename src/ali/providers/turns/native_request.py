@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Translated
-from ali.providers.translate.shapes import caller_json, caller_name, caller_objects
+from ali.providers.translate.shapes import caller_json, caller_name, caller_objects, caller_text
 from ali.providers.turns.tool_names import mcp_function_name
 
 _ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -68,7 +68,7 @@ def _items(items: list[dict[str, Any]], unseal: Unseal) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     for position, item in enumerate(items):
         param = f"input[{position}]"
-        kind = item.get("type", "message")
+        kind = caller_text(item.get("type", "message"), param=f"{param}.type")
         if kind == "reasoning":
             if (hidden := _unsealed(item, unseal)) is not None:
                 said.append(_without(item, "id", "status", "content") | {"encrypted_content": hidden})
