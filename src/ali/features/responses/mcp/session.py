@@ -120,7 +120,7 @@ class McpSession:
         }
         result = await transport.ask("initialize", params, deadline_s=until.left_s())
         revision = result.get("protocolVersion")
-        if revision not in REVISIONS:
+        if not isinstance(revision, str) or revision not in REVISIONS:
             raise McpFailed(
                 f"The MCP server speaks none of the protocol's revisions {', '.join(sorted(REVISIONS))}. Update it."
             )
