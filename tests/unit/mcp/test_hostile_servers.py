@@ -1,4 +1,4 @@
-"""Servers that keep to no protocol: each failure is the item's, says what happened, and costs neither time nor memory."""
+"""Servers that keep to no protocol: each failure is the item's, says what happened, and costs no time or memory."""
 
 import asyncio
 import itertools
@@ -136,7 +136,7 @@ async def test_a_server_that_keeps_us_waiting_ends_at_the_deadline_and_is_told(
         outcome = await called(found.address, limits=HASTY)
         assert time.perf_counter() - started < 3
     assert outcome.error is not None
-    assert (outcome.error["type"], outcome.error["code"]) == (504)
+    assert (outcome.error["type"], outcome.error["code"]) == ("http_error", 504)
     assert "notifications/cancelled" in found.methods()
 
 
@@ -258,6 +258,15 @@ async def test_a_ping_within_a_stream_is_answered_before_the_reply_comes() -> No
 
     async with scripted(script) as found:
         assert await called(found.address) == McpOutcome(output="done")
+
+
+@pytest.mark.parametrize("event_id", [b" 1", b"1 ", b"\x00", b"\xff", b"a" * 1025, b"\t", b""])
+async def test_a_stream_whose_events_have_names_that_could_be_no_header_is_not_taken_up(event_id: bytes) -> None:
+    stream = http(b"id: " + event_id + b"\ndata: \n\n", kind="text/event-stream")
+    async with scripted(on_call(lambda _: stream)) as found:
+        outcome = await called(found.address)
+    assert "without a reply" in outcome.text
+    assert "GET" not in {asked.method for asked in found.asked}
 
 
 async def test_a_batch_that_holds_the_reply_is_read() -> None:

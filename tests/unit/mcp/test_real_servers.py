@@ -154,9 +154,9 @@ async def test_a_stream_that_the_server_closes_early_is_taken_up_where_it_ended(
         return "at last"
 
     async with (
-        served(server, event_store=Kept(), retry_interval=50) as (address, recorded),
+        served(server, event_store=Kept(), retry_interval=50) as (address, seen),
         address.sessions() as calls,
     ):
         assert await calls.call(address.named(), "slow", "{}") == McpOutcome(output="at last")
-    resumed = [headers for method, headers in recorded.requests if method == "GET"]
+    resumed = [headers for method, headers in seen.requests if method == "GET"]
     assert [headers["last-event-id"] for headers in resumed] != []

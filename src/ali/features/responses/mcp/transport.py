@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
 _SESSION_ID: Final = re.compile(r"[!-~]{1,1024}")
-_EVENT_ID: Final = re.compile(r"[ -~]{1,1024}")
+_EVENT_ID: Final = re.compile(rb"[!-~](?:[ -~]{0,1022}[!-~])?")
 _MOST_ANSWERS: Final = 16
 """Requests of the server's that are answered within one stream."""
 _MOST_RESUMPTIONS: Final = 10
@@ -235,9 +235,9 @@ async def _said(answer: "OutboundAnswer") -> str | None:
 def _remember_place(event: bytes, waiting: _Waiting) -> None:
     """Keep the event's `id` and the pause (`retry`) that it asks for, by which a stream can be taken up again."""
     for line in event.splitlines():
-        name, _, value = line.decode("utf-8", errors="replace").partition(":")
-        value = value.removeprefix(" ")
-        if name == "id" and _EVENT_ID.fullmatch(value):
-            waiting.event_id = value
-        elif name == "retry" and value.isascii() and value.isdigit() and len(value) < 10:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"id" and _EVENT_ID.fullmatch(value):
+            waiting.event_id = value.decode("ascii")
+        elif name == b"retry" and value.isdigit() and len(value) < 10:
             waiting.pause_s = min(int(value) / 1000, _LONGEST_PAUSE_S)
