@@ -11,6 +11,7 @@ import orjson
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 from pydantic import SecretStr
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from ali.features.responses.mcp import McpAllowList, McpLimits, McpServer, McpSessions, parse_mcp_tool
@@ -49,22 +50,35 @@ class Address:
 
 @dataclass(slots=True)
 class Recorded:
-    """An ASGI app, and the requests that came to it: method, headers."""
+    """An ASGI app, and the requests that came to it: method, headers.
+
+    `refuse_handshake`: it is one that knows revisions without a handshake alone.
+    """
 
     app: ASGIApp
+    refuse_handshake: bool = False
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
         if scope["type"] == "http":
             headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
             self.requests.append((scope["method"], headers))
-        await self.app(scope, receive, send)
+            if self.refuse_handshake and headers.get("mcp-protocol-version") != "2026-07-28":
+                error = {"code": -32022, "message": "Unsupported", "data": {"supported": ["2026-07-28"]}}
+                refusal = JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=400)
+                return await refusal(scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 @contextlib.asynccontextmanager
-async def served(server: MCPServer[Any], **options: Any) -> AsyncIterator[tuple[Address, Recorded]]:  # noqa: ANN401 - the SDK's
+async def served(
+    server: MCPServer[Any],
+    *,
+    refuse_handshake: bool = False,
+    **options: Any,  # noqa: ANN401 - the SDK's
+) -> AsyncIterator[tuple[Address, Recorded]]:
     """`server` over streamable HTTP, in the modes that `options` of `streamable_http_app` choose."""
-    recorded = Recorded(server.streamable_http_app(**options))
+    recorded = Recorded(server.streamable_http_app(**options), refuse_handshake)
     config = uvicorn.Config(recorded, log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none")
     runner = uvicorn.Server(config)
     with socket.socket() as listening:

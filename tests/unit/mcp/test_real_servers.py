@@ -126,6 +126,23 @@ async def test_a_server_that_forgot_the_session_is_greeted_again() -> None:
         assert len({headers.get("mcp-session-id") for _, headers in recorded.requests} - {None}) == 2
 
 
+@pytest.mark.parametrize("json_response", [False, True])
+async def test_a_server_without_a_handshake_is_spoken_to_without_one(json_response: bool) -> None:  # noqa: FBT001 - a mode
+    async with served(dice(), refuse_handshake=True, json_response=json_response) as (address, recorded):
+        server = address.named(headers={"X-Team": "red"})
+        async with address.sessions() as sessions:
+            assert [tool.name for tool in (await sessions.tools(server)).tools] == ["add", "report", "fail", "dot.ted"]
+            assert await sessions.call(server, "add", '{"a": 2, "b": 3}') == McpOutcome(output="5")
+            assert await sessions.call(server, "report", '{"lines": 20}') == McpOutcome(output="reported")
+            failed = await sessions.call(server, "fail", "{}")
+            unknown = await sessions.call(server, " m\u00fcssing", "{}")
+    assert "fell off the table" in failed.text
+    assert "m\u00fcssing" in unknown.text
+    assert {method for method, _ in recorded.requests} == {"POST"}
+    assert {headers.get("mcp-session-id") for _, headers in recorded.requests} == {None}
+    assert recorded.requests[3][1]["mcp-name"] == "add"
+
+
 class Kept(EventStore):
     """Events of all streams, in memory."""
 
