@@ -83,7 +83,7 @@ async def order_of(
         references = await _references(engine, place, request)
         if request.background and not starts_now:
             head["status"] = "queued"
-        context = await _begun(engine, place, request, record, route, head, references)
+        context = await _begun(engine, place, request, record=record, route=route, head=head, references=references)
         begun = True
         order = Order(
             request=request,
@@ -165,6 +165,7 @@ async def _begun(
     engine: Engine,
     place: Place,
     request: ResponseRequest,
+    *,
     record: OpenRecord,
     route: Route,
     head: Json,

@@ -256,7 +256,7 @@ class OutputWriter:
             self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
 
     def end_call(self, key: Hashable, *, status: ItemStatus = "completed") -> None:
-        """The call is whole. One that this service runs is left for `take_calls`, unless the model was cut off in it."""
+        """The call is whole. One that this service runs waits for `take_calls`, unless the model was cut off in it."""
         call = self._calls.pop(key)
         hidden = isinstance(call, OpenServed) and not call.tool.shown
         if not hidden:
