@@ -6,6 +6,8 @@ from typing import Any
 import openai
 import pytest
 from mcp.server.mcpserver import MCPServer
+from openai.types.responses import ResponseCompletedEvent
+from openai.types.responses.response_output_item import McpCall
 
 from ali.ops.simulator import Answer, Simulator, ToolCall
 from ali.providers.turns.tool_names import mcp_function_name
@@ -62,9 +64,11 @@ async def test_the_model_calls_a_tool_and_goes_on(
         ]
     kinds = [event.type for event in events]
     assert kinds[-1] == "response.completed"
-    final = events[-1].response  # type: ignore[union-attr]
+    last = events[-1]
+    assert isinstance(last, ResponseCompletedEvent)
+    final = last.response
     assert [item.type for item in final.output] == ["mcp_list_tools", "mcp_call", "message"]
-    assert [item.output for item in final.output if item.type == "mcp_call"] == ["42"]
+    assert [item.output for item in final.output if isinstance(item, McpCall)] == ["42"]
     assert final.output_text == "It is 42."
     for kind in ("mcp_list_tools.completed", "mcp_call.in_progress", "mcp_call_arguments.done", "mcp_call.completed"):
         assert f"response.{kind}" in kinds
