@@ -51,16 +51,25 @@ def text_of(item: Any) -> str:  # noqa: ANN401 - one of the SDK's many kinds of 
     return text
 
 
-def claim(tenant: Tenant, conversation: str, *, ago: str = "0 s", alive: bool = False) -> None:
-    """A response that is not kept began to run in the conversation, in another process, which may still be `alive`."""
-    instance = uuid7()
+def claim(tenant: Tenant, conversation: str, *, ago: str = "0 s", alive: bool = False, kept: str | None = None) -> None:
+    """A response began to run in the conversation, in another process, which may still be `alive`.
+
+    `kept`: the status of the response, where it is one that is kept.
+    """
+    instance, response = uuid7(), uuid7()
     with psycopg.connect(tenant.dsn) as connection:
         if alive:
             connection.execute("insert into ali.service_instance (id) values (%s)", (instance,))
+        if kept is not None:
+            connection.execute(
+                "insert into ali.response (id, organization_id, project_id, status, background, head, input, output)"
+                " values (%s, %s, %s, %s, true, '', '', '')",
+                (response, tenant.organization_id, tenant.project_id, kept),
+            )
         connection.execute(
             "update ali.conversation set claimed_by = %s, claim_instance_id = %s, claimed_at = now() - %s::interval"
             " where id = %s",
-            (uuid7(), instance, ago, UUID(conversation.removeprefix("conv_"))),
+            (response, instance, ago, UUID(conversation.removeprefix("conv_"))),
         )
 
 

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import openai
 import psycopg
 import pytest
 
 from tests.administration.callers import add_key, add_project, another_tenant
-from tests.conversations.callers import call, said, sdk
+from tests.conversations.callers import TIMEOUT, call, said, sdk
 from tests.fixtures.database import Tenant
 from tests.fixtures.service import Serve, Service
 
@@ -154,3 +155,18 @@ async def test_a_conversation_that_is_refused_is_not_made(running: Service, tena
     with psycopg.connect(tenant.dsn) as connection:
         row = connection.execute("select count(*) from ali.conversation where project_id = %s", (tenant.project_id,))
         assert row.fetchone() == (0,)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_numbers_that_json_has_not_do_no_harm(running: Service, conversation: str, number: str) -> None:
+    body = f'{{"items": [{{"role": "user", "content": "Hello", "weight": {number}}}]}}'
+    async with (
+        aiohttp.ClientSession(timeout=TIMEOUT) as session,
+        session.post(
+            f"{running.url}/v1/conversations/{conversation}/items",
+            data=body,
+            headers={"authorization": f"Bearer {running.tenant.secret}", "content-type": "application/json"},
+        ) as response,
+    ):
+        assert response.status in (200, 400)
+    assert (await call(running, "GET", f"/{conversation}/items"))[0] == 200

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from ali.features.conversations import order
+from ali.kernel.ids import uuid7
 from tests.conversations.callers import call, claim, release, said, sdk, text_of
 from tests.fixtures.database import Tenant
 from tests.fixtures.service import Serve, Service
@@ -124,14 +125,33 @@ async def test_the_sdk_waits_for_the_response_by_itself(running: Service, tenant
         assert len((await adding).data) == 1
 
 
-async def test_a_response_whose_process_died_holds_nobody_up(running: Service, tenant: Tenant) -> None:
+@pytest.mark.parametrize(
+    ("meanwhile", "expected"),
+    [
+        ({"ago": "10 s"}, 409),
+        ({"ago": "10 min"}, 200),
+        ({"ago": "10 min", "alive": True}, 409),
+        ({"ago": "2 h", "alive": True}, 200),
+        ({"ago": "2 h", "kept": "in_progress"}, 409),
+        ({"ago": "2 h", "kept": "queued", "alive": True}, 409),
+        ({"ago": "2 h", "kept": "completed"}, 200),
+    ],
+    ids=str,
+)
+async def test_a_response_holds_its_conversation_for_as_long_as_it_can_be_running(
+    running: Service, tenant: Tenant, meanwhile: dict[str, Any], expected: int
+) -> None:
     conversation = await made(running, "first")
-    claim(tenant, conversation, ago="1 h")
+    claim(tenant, conversation, **meanwhile)
     status, _ = await call(running, "POST", f"/{conversation}/items", json={"items": [said("more")]})
-    assert status == 200
-    claim(tenant, conversation, ago="1 h", alive=True)
-    status, _ = await call(running, "POST", f"/{conversation}/items", json={"items": [said("more")]})
-    assert status == 409, "that one lives"
+    assert status == expected
+    organization, project = str(tenant.organization_id), str(tenant.project_id)
+    with psycopg.connect(tenant.dsn) as connection:
+        verdict = connection.execute(
+            "select ali.claim_conversation(%s, %s, %s, %s, %s, interval '45 s')",
+            (organization, project, conversation.removeprefix("conv_"), uuid7(), uuid7()),
+        ).fetchone()
+    assert verdict == ({200: "ok", 409: "busy"}[expected],), "what goes for callers goes for responses"
 
 
 async def pages(client: openai.AsyncOpenAI, conversation: str, **query: Any) -> list[str]:  # noqa: ANN401 - the SDK's
@@ -172,6 +192,17 @@ async def test_pages_cover_each_item_once_from_either_end_and_before_and_after_a
                     )
                     assert [item["id"] for item in page["data"]] == ordered[max(0, begin - limit) : begin]
                     assert page["has_more"] == (begin > limit)
+
+
+async def test_two_conversations_of_a_project_keep_to_themselves(running: Service) -> None:
+    one, other = await made(running, "a", "b", "c"), await made(running, "x", "y")
+    async with sdk(running) as client:
+        assert await pages(client, one, order="asc", limit=2) == ["a", "b", "c"]
+        assert await pages(client, other) == ["y", "x"]
+        first = await client.conversations.items.list(one, order="asc", limit=1)
+        await client.conversations.items.delete(first.data[0].id or "", conversation_id=one)
+        assert await pages(client, one) == ["c", "b"]
+        assert await pages(client, other) == ["y", "x"]
 
 
 async def test_a_page_of_large_items_ends_early_and_says_so(running: Service, monkeypatch: pytest.MonkeyPatch) -> None:
