@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 _STATE: Final = frozenset(
     (
-        *("background", "background_options", "context_management", "conversation", "include", "input", "metadata"),
+        *("background", "background_options", "context_management", "conversation", "input", "metadata"),
         *("previous_response_id", "store", "stream", "stream_options", "tools", "truncation"),
     )
 )
