@@ -157,8 +157,8 @@ async def list_conversation_items(
 
     A page of very large items has fewer than `limit`; `has_more` says whether any are left.
     """
-    conversation = await _found(transaction, conversation_id, home)
-    return _listing(await order.listed(transaction, conversation, stretch=stretch), include)
+    page = await order.listed(transaction, _uuid(conversation_id), home=home, stretch=stretch)
+    return _listing(page, include)
 
 
 @router.get("/{conversation_id}/items/{item_id}", summary="Retrieve a conversation's item")
