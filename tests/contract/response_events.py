@@ -187,8 +187,8 @@ class EventJudge:
         lawful(not self._cut_off, "nothing begins after an item that was cut off", event)
         judge = item_judge(event)
         lawful(judge.id not in {other.id for other in self._items}, "ids of items are unique", event)
-        crowded = bool(self._open) if judge.sequential else any(other.sequential for other in self._open.values())
-        lawful(not crowded, "an item begins when those before it are done; calls alone are open side by side", event)
+        alone = all(judge.stands_beside(other) for other in self._open.values())
+        lawful(alone, "an item begins when those before it are done; calls alone are open side by side", event)
         self._items.append(judge)
         self._open[index] = judge
         self._output.append(None)

@@ -5,7 +5,7 @@ Source: the SDK's types under `openai.types.responses`; the Open Responses speci
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 Event = Mapping[str, Any]
 
@@ -29,8 +29,8 @@ def lawful(condition: object, rule: str, event: Event | None = None) -> None:
 class ItemJudge:
     """What every kind of item obeys; by itself, the judge of items that have no events of their own."""
 
-    sequential = True
-    """Whether no other item may begin before this one is done."""
+    company: Literal["none", "calls", "any"] = "none"
+    """Beside what it may be open: nothing but what the service itself runs, the model's other calls, or anything."""
 
     def __init__(self, added: Event) -> None:
         self.index: int = added["output_index"]
@@ -44,6 +44,10 @@ class ItemJudge:
     def see(self, event: Event) -> None:
         """An event of this item that is neither its beginning nor its end."""
         lawful(False, f"a {self.first['type']} has no such event", event)
+
+    def stands_beside(self, other: "ItemJudge") -> bool:
+        """Whether this item may begin while `other`, which began before, is open."""
+        return other.company == "any" or (other.company == "calls" and self.company != "none")
 
     def done(self, event: Event) -> None:
         """The item's end."""
@@ -185,7 +189,7 @@ class ReasoningJudge(_PartsJudge):
 class CallJudge(ItemJudge):
     """A call of one of the caller's tools; several may be open side by side."""
 
-    sequential = False
+    company = "calls"
 
     def __init__(self, added: Event, *, events: str, field: str) -> None:
         self._events = events
@@ -226,7 +230,7 @@ _ENDS: Final = frozenset({"completed", "failed"})
 class ServerToolJudge(ItemJudge):
     """A tool that runs on the server: `in_progress`, perhaps more, then `completed` or `failed`, as the item says."""
 
-    sequential = False
+    company = "any"
 
     def __init__(self, added: Event, *, field: str | None = None) -> None:
         self._field = field

@@ -7,6 +7,7 @@ import orjson
 
 from ali.providers.sse import EventSplitter, event_data
 from ali.providers.turns import OutputWriter
+from ali.providers.turns.served import ServedTool
 
 Event = dict[str, Any]
 
@@ -87,27 +88,52 @@ def end(writer: OutputWriter, status: str, *, background: bool = False) -> None:
     writer.event(f"response.{status}", response=response(status, output=writer.output, background=background))
 
 
-def call_server_tool(writer: OutputWriter, item_id: str, *, fails: bool = False) -> None:
-    """A call of a remote tool, from beginning to end."""
-    item: Event = {
+def _remote_call(item_id: str, arguments: str) -> Event:
+    return {
         "id": item_id,
         "type": "mcp_call",
         "status": "in_progress",
         "server_label": "weather",
         "name": "forecast",
-        "arguments": "",
+        "arguments": arguments,
         "approval_request_id": None,
         "error": None,
         "output": None,
     }
+
+
+def _outcome(*, fails: bool) -> Event:
+    if fails:
+        return {"status": "failed", "error": {"type": "mcp_tool_execution_error", "content": []}}
+    return {"status": "completed", "output": "Sunny."}
+
+
+SERVED: Final = {
+    "weather_forecast": ServedTool(kind="mcp_call", item=_remote_call),
+    "weather_secretly": ServedTool(kind="mcp_approval_request", item=_remote_call, shown=False),
+}
+"""Functions that the service runs itself: one that is seen while it is called, one that is seen when it was."""
+
+
+def run_served_calls(writer: OutputWriter, *, fails: bool = False) -> None:
+    """Every call that waits for the service is run, and seen to have been."""
+    for call in writer.take_calls():
+        if call.index is None:
+            writer.whole({**APPROVAL, "id": call.item_id, "arguments": call.arguments})
+            continue
+        item = _remote_call(call.item_id, call.arguments) | _outcome(fails=fails)
+        writer.end_served(call, item, outcome=item["status"])
+
+
+def call_server_tool(writer: OutputWriter, item_id: str, *, fails: bool = False) -> None:
+    """A call of a remote tool, from beginning to end."""
+    item = _remote_call(item_id, "")
     index = writer.begin_item(item)
     place = {"item_id": item_id, "output_index": index}
     writer.event("response.mcp_call.in_progress", **place)
     writer.event("response.mcp_call_arguments.delta", **place, delta='{"city":"Recife"}')
     writer.event("response.mcp_call_arguments.done", **place, arguments='{"city":"Recife"}')
-    outcome: Event = {"status": "completed", "output": "Sunny."}
-    if fails:
-        outcome = {"status": "failed", "error": {"type": "mcp_tool_execution_error", "content": []}}
+    outcome = _outcome(fails=fails)
     writer.event(f"response.mcp_call.{outcome['status']}", **place)
     writer.end_item(index, {**item, "arguments": '{"city":"Recife"}', **outcome})
 
