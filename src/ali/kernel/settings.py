@@ -197,6 +197,16 @@ class Settings(BaseSettings):
         default=8 * 1024 * 1024, ge=0, description="Largest answer kept for an Idempotency-Key."
     )
 
+    background: Literal["here", "worker"] = Field(
+        default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
+    )
+    response_max_turns: int = Field(
+        default=16, ge=1, description="Most turns of the model in one response, where this service runs tools."
+    )
+    response_max_s: float = Field(
+        default=600.0, gt=0, description="After so many seconds a response begins no further turn."
+    )
+
     mcp_servers: tuple[AllowedMcpServer, ...] = Field(
         default=(), description="MCP servers that requests to the Responses API may name, as a JSON list; unset: none."
     )
