@@ -109,9 +109,7 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_RESPONSE),
         Call(over="acting", body=_RESPONSE | {"stream": True}),
         Call(over="acting", body=_RESPONSE | {"background": True}),
-        Call(
-            over="acting", ids={"previous": "response"}, body=_RESPONSE | {"previous_response_id": "{previous}"}
-        ),
+        Call(over="acting", ids={"previous": "response"}, body=_RESPONSE | {"previous_response_id": "{previous}"}),
         Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
     ),
     f"GET {_RESPONSE_PATH}": (

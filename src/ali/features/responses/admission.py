@@ -189,7 +189,7 @@ async def _begun(
         background=request.background,
         request=sealed,
         events=events,
-        most_bytes=engine.most_history(route),
+        most_bytes=engine.most_history(route, cut_by_item=request.truncates and place.conversation_id is not None),
     )
 
 

@@ -7,8 +7,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import orjson
 import structlog
@@ -59,7 +61,8 @@ class Background:
     runs_here: bool
     most_at_once: int = 100
     _running: dict[UUID, _Running] = field(default_factory=dict)
-    _written: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _news: WeakValueDictionary[UUID, asyncio.Event] = field(default_factory=WeakValueDictionary)
+    """Of each response that somebody here follows: set once there is more to read."""
     _stopping: bool = False
 
     @property
@@ -87,7 +90,11 @@ class Background:
             this.cancel()
 
         events = WrittenEvents(
-            engine.state, place, first_number=first_number, on_stop=stop, on_written=self._tell_followers
+            engine.state,
+            place,
+            first_number=first_number,
+            on_stop=stop,
+            on_written=partial(self._tell_followers, place.response_id),
         )
         run = ResponseRun(engine, order, opening=opening, first_number=first_number, event_log=events)
         events.response = run
@@ -109,7 +116,7 @@ class Background:
             usage = order.record.usage
             order.claimed.settle(engine.gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             tell(engine.gateway, order.record, request_name)
-            self._tell_followers()
+            self._tell_followers(place.response_id)
 
     async def _cut_off(self, run: ResponseRun, order: Order, *, stopped: asyncio.Task[Any]) -> None:
         running = next((each for each in self._running.values() if each.task is stopped), None)
@@ -124,13 +131,10 @@ class Background:
             stopping = Stopping("The service was stopped while it answered. Send the request again.")
             await run.cut_off("failed", code=stopping.error_code, http_status=503, error=stopping)
 
-    def _tell_followers(self) -> None:
-        task = asyncio.ensure_future(self._notify())
-        task.add_done_callback(lambda done: done.exception())
-
-    async def _notify(self) -> None:
-        async with self._written:
-            self._written.notify_all()
+    def _tell_followers(self, response_id: UUID) -> None:
+        news = self._news.pop(response_id, None)
+        if news is not None:
+            news.set()
 
     async def cancel(self, place: Place) -> None:
         """Ask that a response stop: at once where it runs here, within a moment where another process runs it."""
@@ -238,6 +242,7 @@ class Background:
         """
         ended = False
         while True:
+            news = self._news.setdefault(place.response_id, asyncio.Event())
             pieces = await self.engine.state.events(place, after=after)
             for first, last, body in pieces:
                 due = body if first > after else b"".join(e for e in events_of(body) if number_of(e) > after)
@@ -255,8 +260,8 @@ class Background:
                 if ended:
                     continue  # what was written between the two looks
             try:
-                async with asyncio.timeout(_FOLLOW_S), self._written:
-                    await self._written.wait()
+                async with asyncio.timeout(_FOLLOW_S):
+                    await news.wait()
             except TimeoutError:
                 pass
 

@@ -9,6 +9,7 @@ from ali.features.chat.admission import Claimed
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
+from ali.features.responses.history import BYTES_A_TOKEN
 from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals
@@ -18,6 +19,8 @@ Json = dict[str, Any]
 
 _READ_BYTES_A_TOKEN: Final = 8
 """Nothing that is longer in bytes fits a window; so much is read, and the provider judges what it is sent."""
+_SPARE_BYTES: Final = 64 * 1024
+"""Read beyond what is shown of a conversation that may be cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +40,13 @@ class Engine:
     max_history_bytes: int
     """No more of what was said before is read, whatever would fit the model."""
 
-    def most_history(self, route: Route) -> int:
-        """Bytes of history that are read for a request of this route: what is longer fits no model of it."""
-        return min(route.window_tokens * _READ_BYTES_A_TOKEN, self.max_history_bytes)
+    def most_history(self, route: Route, *, cut_by_item: bool = False) -> int:
+        """Bytes of history that are read for a request of this route: what is longer fits no model of it.
+
+        `cut_by_item`: what is read is a conversation's, item by item, and will be cut to fit: no more than that.
+        """
+        most = route.window_tokens * (BYTES_A_TOKEN if cut_by_item else _READ_BYTES_A_TOKEN)
+        return min(most + _SPARE_BYTES if cut_by_item else most, self.max_history_bytes)
 
 
 @dataclass(slots=True, kw_only=True)
