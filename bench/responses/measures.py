@@ -29,7 +29,7 @@ class Plan:
 
     rounds: int = 3
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(streams=500, interval_ms=50, ramp_s=2.0, settle_s=1.0, window_s=8.0)
+        default_factory=lambda: Schedule(streams=500, interval_ms=50, ramp_s=2.0, settle_s=0.5, window_s=5.0)
     )
     load_s: float = 4.0
     growth_responses: int = 50_000

@@ -29,6 +29,8 @@ class Results:
     rounds: int
     quick: bool
     samples: Samples = field(default_factory=dict)
+    broken: str = ""
+    """Why the run ended early, where it did."""
 
     def values(self, measure: str, way: str) -> Sequence[float]:
         """All values of one measure; empty where nothing was measured."""
@@ -104,6 +106,8 @@ def render(results: Results) -> str:
     lines = [f"{date}, {results.machine}, {results.rounds} rounds, medians (least to most)."]
     if results.quick:
         lines.append("A smoke run: no evidence of anything but that the benchmark works.")
+    if results.broken:
+        lines.append(f"The run broke off: {results.broken[:500]}")
     lines += ["", "| goal | bound | measured | reached |", "|---|---|---|---|"]
     for goal in goals(results):
         verdict = "yes" if goal.reached else "not measured" if goal.value is None else "**no**"
