@@ -39,6 +39,8 @@ class Call:
     body: Any = None
     of_people: bool = False
     answers: int = 200
+    missing: int = 404
+    """The status where what the path or body names is not there, or beyond reach."""
     undo: str | None = None
 
 
@@ -110,7 +112,10 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_RESPONSE | {"stream": True}),
         Call(over="acting", body=_RESPONSE | {"background": True}),
         Call(
-            over="acting", ids={"previous": "response"}, body=_RESPONSE | {"previous_response_id": "{previous}"}
+            over="acting",
+            ids={"previous": "response"},
+            body=_RESPONSE | {"previous_response_id": "{previous}"},
+            missing=400,  # as OpenAI's
         ),
         Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
     ),
