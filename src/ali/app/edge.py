@@ -11,9 +11,9 @@ from ali.app.document import describe
 from ali.app.operations import add_operator_routes
 from ali.app.ordinary import Ordinary
 from ali.app.stores import limiter_kind, repeats_kind
-from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
+from ali.features.chat.http import ROUTERS as CHAT_ROUTERS
 from ali.features.chat.operations import OPERATIONS
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
@@ -54,9 +54,13 @@ class Edge:
             await self._ordinary(scope, receive, send)
         elif scope["method"] == "POST":
             await serve(self.api.state.gateway, operation, scope, receive, send)
+        elif scope["method"] == "GET" and operation.lists_kept:
+            await self._ordinary(scope, receive, send)
         else:
+            taken = ("GET", "POST") if operation.lists_kept else ("POST",)
             error = MethodNotAllowed(
-                f"{operation.path} takes POST, not {scope['method'][:10]}.", headers=(("allow", "POST"),)
+                f"{operation.path} takes {' and '.join(taken)}, not {scope['method'][:10]}.",
+                headers=(("allow", ", ".join(taken)),),
             )
             await refuse(error, operation=operation, arrival=arrive(scope), send=send)
 
@@ -94,7 +98,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
+    for router in (*CHAT_ROUTERS, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ali.features.chat.operations import OPERATIONS, Operation
+from ali.features.chat.stored.metadata import LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS
 from ali.providers.contract import Dialect
 
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -11,7 +12,20 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "max_tokens": {"type": "integer", "minimum": 1},
     "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": {}}]},
     "stream": {"type": "boolean", "default": False},
+    "store": {
+        "type": ["boolean", "null"],
+        "default": False,
+        "description": "Keep the completion and its messages, for GET /v1/chat/completions.",
+    },
+    "metadata": {
+        "type": ["object", "null"],
+        "maxProperties": MOST_PAIRS,
+        "propertyNames": {"minLength": 1, "maxLength": LONGEST_KEY},
+        "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
+        "description": "With `store`: texts by name, by which the completion can be found.",
+    },
 }
+_OPTIONAL = {"chat.completions": ["stream", "store", "metadata"], "messages": ["stream"]}
 _REQUIRED = {
     "chat.completions": ["model", "messages"],
     "messages": ["model", "messages", "max_tokens"],
@@ -39,7 +53,7 @@ def hot_paths() -> dict[str, Any]:
 
 def _entry(operation: Operation) -> dict[str, Any]:
     required = _REQUIRED[operation.name]
-    names = [*required, *(["stream"] if operation.name in ("chat.completions", "messages") else [])]
+    names = [*required, *_OPTIONAL.get(operation.name, ())]
     schema = {
         "type": "object",
         "required": required,
