@@ -15,10 +15,10 @@ language plpgsql stable security definer set search_path = pg_catalog, ali as $$
 declare found_row record; next_id uuid := newest; total bigint := 0;
 begin
     while next_id is not null loop
-        select r.id, r.previous_id, r.conversation_id, r.status, r.stored, r.input, r.output into found_row
+        select r.id, r.previous_id, r.conversation_id, r.status, r.input, r.output into found_row
         from ali.response r
         where r.id = next_id and r.organization_id = organization and r.project_id = project;
-        if not found or not found_row.stored then
+        if not found then
             return query select case when next_id = newest then 'not_found' else 'broken' end, next_id, null::bytea,
                 null::bytea;
             return;
@@ -95,20 +95,24 @@ begin
 end $$
 """
 
-RELEASE_CONVERSATION: Final = """
-create function ali.release_conversation(organization uuid, project uuid, conversation uuid, claimer uuid) returns void
+# A response that came to nothing before anybody was told of it: as if it had never been asked for.
+DISCARD_RESPONSE: Final = """
+create function ali.discard_response(organization uuid, project uuid, response uuid, conversation uuid) returns void
 language sql security definer set search_path = pg_catalog, ali as $$
+    delete from ali.response r
+    where r.id = response and r.organization_id = organization and r.project_id = project;
     update ali.conversation c set claimed_by = null, claim_instance_id = null, claimed_at = null
     where c.id = conversation and c.organization_id = organization and c.project_id = project
-        and c.claimed_by = claimer;
+        and c.claimed_by = response;
 $$
 """
 
-# `stored` and `background` both false: nothing is kept, only the context is read and the conversation claimed.
+# `kept` false: nothing is written, only the context read and the conversation claimed.
 BEGIN_RESPONSE: Final = """
 create function ali.begin_response(
     organization uuid, project uuid, response uuid, instance uuid, previous uuid, conversation uuid, status text,
-    background boolean, stored boolean, head bytea, input bytea, request bytea, most_bytes bigint, dead_after interval
+    background boolean, kept boolean, head bytea, input bytea, request bytea, events bytea, most_bytes bigint,
+    dead_after interval
 ) returns table (verdict text, first bytea, second bytea)
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 declare answer text := 'ok'; link record;
@@ -130,16 +134,21 @@ begin
             return query select case link.verdict when 'ok' then 'link' else 'cut' end, link.input, link.output;
         end loop;
     end if;
-    if stored or background then
+    if kept then
         insert into ali.response (
-            id, organization_id, project_id, previous_id, conversation_id, status, background, stored, instance_id,
-            attempts, head, input, output, request
+            id, organization_id, project_id, previous_id, conversation_id, status, background, instance_id, attempts,
+            head, input, output, request
         ) values (
             response, organization, project, previous, conversation, begin_response.status,
-            begin_response.background, begin_response.stored, case when begin_response.status = 'queued' then null
-            else instance end, case when begin_response.status = 'queued' then 0 else 1 end, begin_response.head,
-            begin_response.input, '[]', begin_response.request
+            begin_response.background, case when begin_response.status = 'queued' then null else instance end,
+            case when begin_response.status = 'queued' then 0 else 1 end, begin_response.head, begin_response.input,
+            '[]', begin_response.request
         );
+    end if;
+    if kept and events is not null then  -- created, and queued
+        insert into ali.response_event (
+            response_id, first_number, last_number, organization_id, project_id, body
+        ) values (response, 0, 1, organization, project, events);
     end if;
     return query select 'ok'::text, null::bytea, null::bytea;
 end $$
@@ -150,19 +159,28 @@ end $$
 SETTLE_RESPONSE: Final = """
 create function ali.settle_response(
     organization uuid, project uuid, response uuid, instance uuid, conversation uuid, kept boolean, status text,
-    head bytea, output bytea, item_ids text[], kinds text[], bodies bytea[]
+    head bytea, output bytea, output_ids text[], item_ids text[], kinds text[], bodies bytea[], first_number integer,
+    last_number integer, events bytea
 ) returns text
 language plpgsql security definer set search_path = pg_catalog, ali as $$
-declare base bigint; claimer uuid;
+declare base bigint; written boolean;
 begin
     if kept then
         update ali.response r set
             status = settle_response.status, head = settle_response.head, output = settle_response.output,
-            request = null
+            output_ids = settle_response.output_ids, request = null
         where r.id = response and r.organization_id = organization and r.project_id = project
             and r.instance_id = instance and r.status in ('queued', 'in_progress');
-        if not found and exists (select from ali.response r where r.id = response) then
+        written := found;
+        if not written and exists (select from ali.response r where r.id = response) then
             return 'taken_over';
+        end if;
+        if written and events is not null then
+            insert into ali.response_event (
+                response_id, first_number, last_number, organization_id, project_id, body
+            ) values (
+                response, settle_response.first_number, settle_response.last_number, organization, project, events
+            );
         end if;
     end if;
     if conversation is not null then
@@ -219,8 +237,8 @@ create function ali.take_responses(
     instance uuid, only_queued boolean, dead_after interval, at_most integer
 ) returns table (
     id uuid, organization_id uuid, project_id uuid, conversation_id uuid, previous_id uuid, background boolean,
-    stored boolean, cancelling boolean, was text, attempts smallint, head bytea, input bytea, output bytea,
-    request bytea, next_number integer
+    cancelling boolean, was text, attempts smallint, head bytea, output bytea, request bytea,
+    next_number integer
 )
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 begin
@@ -238,8 +256,8 @@ begin
         update ali.response r set
             status = 'in_progress', instance_id = instance, attempts = r.attempts + 1
         from chosen c where r.id = c.id
-        returning r.id, r.organization_id, r.project_id, r.conversation_id, r.previous_id, r.background, r.stored,
-            r.cancelling, c.status as was, r.attempts, r.head, r.input, r.output, r.request
+        returning r.id, r.organization_id, r.project_id, r.conversation_id, r.previous_id, r.background,
+            r.cancelling, c.status as was, r.attempts, r.head, r.output, r.request
     )
     select t.*, (
         select coalesce(max(e.last_number) + 1, 0)::integer from ali.response_event e where e.response_id = t.id
@@ -254,7 +272,7 @@ create function ali.cancel_response(organization uuid, project uuid, response uu
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 declare found_row record;
 begin
-    select r.status, r.background, r.instance_id, r.stored into found_row from ali.response r
+    select r.status, r.background, r.instance_id into found_row from ali.response r
     where r.id = response and r.organization_id = organization and r.project_id = project for update;
     if not found then
         return query select 'not_found'::text, null::uuid;
@@ -269,26 +287,55 @@ begin
 end $$
 """
 
+# A process that stops gives back what it has not begun to answer.
+REQUEUE_RESPONSE: Final = """
+create function ali.requeue_response(organization uuid, project uuid, response uuid, instance uuid) returns void
+language sql security definer set search_path = pg_catalog, ali as $$
+    update ali.response r set status = 'queued', instance_id = null
+    where r.id = response and r.organization_id = organization and r.project_id = project
+        and r.instance_id = instance and r.status = 'in_progress';
+$$
+"""
+
+# The links whose output holds items of these names: for `item_reference`.
+FIND_ITEMS: Final = """
+create function ali.find_items(organization uuid, project uuid, names text[], at_most integer) returns setof bytea
+language sql stable security definer set search_path = pg_catalog, ali as $$
+    select r.output from ali.response r
+    where r.organization_id = organization and r.project_id = project and r.output_ids && names limit at_most;
+$$
+"""
+
 FUNCTIONS: Final = (
     READ_CHAIN,
     READ_CONVERSATION,
     CLAIM_CONVERSATION,
-    RELEASE_CONVERSATION,
+    DISCARD_RESPONSE,
     BEGIN_RESPONSE,
     SETTLE_RESPONSE,
     CHECKPOINT_RESPONSE,
     TAKE_RESPONSES,
     CANCEL_RESPONSE,
+    FIND_ITEMS,
+    REQUEUE_RESPONSE,
 )
 
 SIGNATURES: Final = (
     "read_chain(uuid, uuid, uuid, bigint)",
     "read_conversation(uuid, uuid, uuid, bigint)",
     "claim_conversation(uuid, uuid, uuid, uuid, uuid, interval)",
-    "release_conversation(uuid, uuid, uuid, uuid)",
-    "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bigint, interval)",
-    "settle_response(uuid, uuid, uuid, uuid, uuid, boolean, text, bytea, bytea, text[], text[], bytea[])",
+    "discard_response(uuid, uuid, uuid, uuid)",
+    (
+        "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bytea, "
+        "bigint, interval)"
+    ),
+    (
+        "settle_response(uuid, uuid, uuid, uuid, uuid, boolean, text, bytea, bytea, text[], text[], text[], bytea[], "
+        "integer, integer, bytea)"
+    ),
     "checkpoint_response(uuid, uuid, uuid, uuid, bytea, integer, integer, bytea)",
     "take_responses(uuid, boolean, interval, integer)",
     "cancel_response(uuid, uuid, uuid)",
+    "find_items(uuid, uuid, text[], integer)",
+    "requeue_response(uuid, uuid, uuid, uuid)",
 )

@@ -13,10 +13,10 @@ import orjson
 
 from ali.features.chat.operations import Operation
 from ali.features.chat.stored.completion import Asked
-from ali.features.chat.stored.metadata import read_metadata
+from ali.features.conversations.tags import read_metadata
 from ali.kernel.errors import InvalidRequest, NotFound
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
 _ONCE = (b"model", b"stream", b"stream_options")
 _KEPT_HERE = ("store", "metadata")
@@ -93,6 +93,8 @@ class RequestEnvelope:
     names_model: bool = True
     asked: Asked | None = None
     """What is to be kept of the request, for `store: true`. Such a completion is kept here, and by no provider."""
+    most_tokens: int = 0
+    """The most that one answer may have, for a request that was not decoded here; 0: nothing was said."""
     _seen: object = None
     _document: dict[str, Any] | None = field(default=None)
 
@@ -105,7 +107,7 @@ class RequestEnvelope:
         if isinstance(seen, _Messages):
             return seen.max_tokens, 1
         if not isinstance(seen, _Chat):
-            return 0, 1
+            return min(self.most_tokens, _MOST), 1
         return max(_count(seen.max_completion_tokens), _count(seen.max_tokens)), _count(seen.n) or 1
 
     def document(self) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
     content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
     if b"\\u00" in body or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
         refuse_repeated_keys(body)
-    if not _MODEL_NAME.fullmatch(seen.model):
+    if not MODEL_NAME.fullmatch(seen.model):
         raise ModelUnknown(
             "The model's name is empty, too long, or holds characters that no model's name has. "
             "GET /v1/models lists the models served here.",

@@ -11,6 +11,7 @@ from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.routing import Router
 from ali.features.chat.stored.settlement import CompletionKeeper
 from ali.features.chat.tally import Tally
+from ali.features.identity import Principal
 from ali.features.keys.authenticate import CredentialReader
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import Reservations
@@ -22,6 +23,9 @@ from ali.providers.contract import Deadlines
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PRINCIPAL: Final = "ali.principal"
+"""The key of an ASGI scope under which the service's own work says for whom it is. No header reaches it."""
 
 _WANTED: Final = frozenset(
     {
@@ -65,6 +69,8 @@ class Arrival:
     headers: dict[bytes, bytes]
     address: str | None
     """The client's network address, as the edge has settled it."""
+    principal: Principal | None = None
+    """Who asks, where that is settled already: for work of the service's own, which carries no secret."""
 
     @property
     def name(self) -> str:
@@ -80,6 +86,7 @@ def arrive(scope: Scope) -> Arrival:
         started_s=time.monotonic(),
         headers={name: value for name, value in raw if name in _WANTED},
         address=client[0] if (client := scope.get("client")) else None,
+        principal=scope.get(PRINCIPAL),
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ali.features.chat.operations import OPERATIONS, Operation
-from ali.features.chat.stored.metadata import LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS
+from ali.features.conversations.tags import LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS
 from ali.providers.contract import Dialect
 
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -12,26 +12,30 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "max_tokens": {"type": "integer", "minimum": 1},
     "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": {}}]},
     "stream": {"type": "boolean", "default": False},
-    "store": {
-        "type": ["boolean", "null"],
-        "default": False,
-        "description": "Keep the completion and its messages, for GET /v1/chat/completions.",
-    },
     "metadata": {
         "type": ["object", "null"],
         "maxProperties": MOST_PAIRS,
-        "propertyNames": {"minLength": 1, "maxLength": LONGEST_KEY},
+        "propertyNames": {"maxLength": LONGEST_KEY},
         "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
         "description": "With `store`: texts by name, by which the completion can be found.",
     },
+    "previous_response_id": {"type": "string", "description": "The stored response to go on from."},
+    "conversation": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+    "store": {"type": "boolean", "description": "Keep it; where it is left out, responses are and chats are not."},
+    "background": {"type": "boolean", "default": False},
 }
-_OPTIONAL = {"chat.completions": ["stream", "store", "metadata"], "messages": ["stream"]}
 _REQUIRED = {
     "chat.completions": ["model", "messages"],
     "messages": ["model", "messages", "max_tokens"],
     "messages.count_tokens": ["model", "messages"],
     "embeddings": ["model", "input"],
     "moderations": ["input"],
+    "responses": ["model"],
+}
+_OPTIONAL = {
+    "chat.completions": ["stream", "store", "metadata"],
+    "messages": ["stream"],
+    "responses": ["input", "stream", "previous_response_id", "conversation", "store", "background"],
 }
 _ERRORS = {
     "400": "The request is wrong; the message names the field.",

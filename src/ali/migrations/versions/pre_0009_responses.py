@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from ali.migrations import conversation_functions
 from ali.migrations.response_functions import FUNCTIONS, SIGNATURES
 from ali.migrations.tenancy import door, wall
 
@@ -26,9 +27,9 @@ def upgrade() -> None:
     wall("conversation_item", rights="select, insert, delete", by_project=True)
     wall("response", rights="select, update, delete", by_project=True)
     wall("response_event", rights="select", by_project=True)
-    for function in FUNCTIONS:
+    for function in (*FUNCTIONS, *conversation_functions.FUNCTIONS):
         op.execute(function)
-    for signature in SIGNATURES:
+    for signature in (*SIGNATURES, *conversation_functions.SIGNATURES):
         door(signature)
 
 
@@ -89,7 +90,6 @@ def _response() -> None:
         sa.Column("conversation_id", sa.Uuid()),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("background", sa.Boolean(), nullable=False),
-        sa.Column("stored", sa.Boolean(), nullable=False),
         sa.Column("cancelling", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("instance_id", sa.Uuid()),
         sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
@@ -97,6 +97,7 @@ def _response() -> None:
         sa.Column("head", sa.LargeBinary(), nullable=False),
         sa.Column("input", sa.LargeBinary(), nullable=False),
         sa.Column("output", sa.LargeBinary(), nullable=False),
+        sa.Column("output_ids", ARRAY(sa.Text()), server_default="{}", nullable=False),
         sa.Column("request", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("id", name="response_pkey"),
         sa.CheckConstraint(
@@ -113,6 +114,7 @@ def _response() -> None:
         schema=SCHEMA,
         postgresql_where=sa.text("status in ('queued', 'in_progress')"),
     )
+    op.create_index("response_output_ids_idx", "response", ["output_ids"], schema=SCHEMA, postgresql_using="gin")
     op.create_index(
         "response_previous_id_idx",
         "response",
@@ -139,7 +141,7 @@ def _response_event() -> None:
 
 
 def downgrade() -> None:
-    for signature in SIGNATURES:
+    for signature in (*SIGNATURES, *conversation_functions.SIGNATURES):
         op.execute(f"drop function ali.{signature}")
     for table in ("response_event", "response", "conversation_item", "conversation"):
         op.drop_table(table, schema=SCHEMA)

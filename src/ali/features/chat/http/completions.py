@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from ali.features.chat.stored import library
 from ali.features.chat.stored.library import Shelf, Wanted
-from ali.features.chat.stored.metadata import read_metadata
+from ali.features.conversations.tags import read_metadata
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.identity.http.inputs import Body, Word

@@ -14,7 +14,7 @@ from ali.features.chat.stored.completion import is_public_id
 from ali.features.chat.stored.models import ChatCompletion
 from ali.features.identity.paging import Page, Place, page_of_rows
 from ali.kernel.db import time_limited
-from ali.kernel.errors import NotFound
+from ali.kernel.errors import InvalidRequest, NotFound
 
 Columns = TypeVarTuple("Columns")
 
@@ -68,12 +68,11 @@ async def listed(
     session: AsyncSession, shelf: Shelf, *, wanted: Wanted, after: str | None, limit: int, descending: bool
 ) -> Page[Shown]:
     """A page of those that are wanted, by time; at most five statements. It is shorter than `limit` where the next
-    would make it too large. Raises `CompletionNotFound` for `after`, and `QueryTooBroad`.
+    would make it too large. Raises `InvalidRequest` for an `after` that is none of the list, and `QueryTooBroad`.
     """
     place = Place(limit=limit, descending=descending)
     if after is not None:
-        last = await _one(session, select(ChatCompletion.id), shelf, after)
-        place = Place(limit=limit, after=last[0], descending=descending)
+        place = Place(limit=limit, after=await _place_of(session, shelf, after), descending=descending)
     sizes = select(ChatCompletion.id, func.octet_length(ChatCompletion.answer)).where(*_on(shelf))
     if wanted.model is not None:
         sizes = sizes.where(or_(ChatCompletion.model == wanted.model, ChatCompletion.answering_model == wanted.model))
@@ -136,6 +135,14 @@ def _on(shelf: Shelf) -> tuple[ColumnElement[bool], ...]:
 async def _one(session: AsyncSession, columns: Select[*Columns], shelf: Shelf, public_id: str) -> Row[*Columns]:
     found = await session.execute(columns.where(*_on(shelf), *_named(public_id)))
     return _required(found.one_or_none())
+
+
+async def _place_of(session: AsyncSession, shelf: Shelf, after: str) -> UUID:
+    """Where a completion stands in the order of time."""
+    try:
+        return (await _one(session, select(ChatCompletion.id), shelf, after))[0]
+    except CompletionNotFound as error:
+        raise InvalidRequest("after is an id from this list, such as its last_id.", param="after") from error
 
 
 def _named(public_id: str) -> tuple[ColumnElement[bool], ...]:
