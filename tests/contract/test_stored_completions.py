@@ -220,30 +220,32 @@ async def test_without_store_nothing_is_kept_and_the_bytes_pass_untouched(
     assert await kept(service) == []
 
 
-async def test_the_answer_is_kept_when_its_last_event_arrives_and_one_statement_does_all(service: Service) -> None:
-    statements: list[Any] = []
-    pool = service.gateway.completions._pool
-    wrote: list[Any] = []
-    real_write = service.gateway.ledger._write
+async def test_the_answer_is_kept_when_its_last_event_arrives_and_one_statement_does_all(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, ledger = service.gateway.completions._pool, service.gateway.ledger
+    batches: list[bytes] = []
+    write = ledger._write
 
-    async def write(batch: bytes) -> None:
-        wrote.append(batch)
-        await real_write(batch)
+    async def counted(batch: bytes) -> None:
+        batches.append(batch)
+        await write(batch)
 
-    service.gateway.ledger._write = write  # type: ignore[method-assign]
+    monkeypatch.setattr(ledger, "_write", counted)
     await ask(service, GPT, stream=False)
     used = pool.get_stats()["requests_num"]
     request = {"model": GPT, "messages": QUESTION, "store": True, "stream": True}
+    there: list[dict[str, Any]] = []
     async with (
         aiohttp.ClientSession(headers=service.headers) as session,
         session.post(service.url + PATH, json=request) as response,
     ):
         async for line in response.content:
             if b"[DONE]" in line:
-                statements = await kept(service)
-    assert len(statements) == 2
+                there = await kept(service)
+    assert len(there) == 2
     assert pool.get_stats()["requests_num"] - used <= 2, "its own, and perhaps the epoch's"
-    assert wrote == [], "the ledger writes nothing beside it"
+    assert batches == [], "the ledger writes nothing beside it"
     records = await service.records()
     assert [record["id"] for record in records] == [row["id"] for row in await kept(service)]
     assert {record["outcome"] for record in records} == {"ok"}
