@@ -28,7 +28,12 @@ class Canary:
     columns: frozenset[str] = frozenset()
 
 
-_SAID: Final = frozenset({"conversation_item.body", "chat_completion.messages", "chat_completion.answer"})
+_SAID: Final = frozenset(
+    {
+        *("conversation_item.body", "response.head", "response.input", "response_event.body"),
+        *("chat_completion.messages", "chat_completion.answer"),
+    }
+)
 _NAMES: Final = frozenset({"project.name", "api_key.name", "service_account.name"})
 
 PASTED: Final = Canary(
