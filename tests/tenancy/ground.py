@@ -205,6 +205,15 @@ class Ground:
             case "session":
                 person = UUID(self.make("person", organization, project)[-32:])
                 self.session(made, organization, person)
+            case "completion" | "conversation" | "response":
+                self._said(kind, made, organization, project)
+            case _:
+                raise ValueError(kind)
+        return PREFIXES[kind] + made.hex
+
+    def _said(self, kind: str, made: UUID, organization: UUID, project: UUID) -> None:
+        """A thing that holds what people and models said."""
+        match kind:
             case "completion":
                 named_so, answer = PREFIXES[kind] + made.hex, {"object": "chat.completion", "choices": []}
                 self.run(
@@ -233,9 +242,6 @@ class Ground:
                     " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
                     *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
                 )
-            case _:
-                raise ValueError(kind)
-        return PREFIXES[kind] + made.hex
 
     def person(self, made: UUID, organization: UUID, *, role: str) -> None:
         """Somebody of the organization."""
