@@ -220,7 +220,7 @@ def tools_of(body: Mapping[str, object]) -> list[dict[str, Any]]:
 
 
 def _id(prefix: str, said: Completion, index: int) -> str:
-    return f"{prefix}_sim{said.serial:040d}{index:05d}"
+    return f"{prefix}_sim{said.serial}x{index}"
 
 
 def _message(said: Completion, index: int, part: dict[str, Any]) -> dict[str, Any]:
