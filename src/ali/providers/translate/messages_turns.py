@@ -60,7 +60,7 @@ def messages_turns(messages: object, *, dropped: set[str]) -> MessagesTurns:
 
 
 def written(turns: list[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """Turns, role and blocks, as messages: results of tools first in theirs, a prefill without whitespace at its end."""
+    """Turns, role and blocks, as messages: results of tools stand first, a prefill does not end in whitespace."""
     messages: list[dict[str, Any]] = []
     for role, blocks in turns:
         ordered = blocks
