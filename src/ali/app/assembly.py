@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from ali.app.outbound import webhook_post
+from ali.app.outbound import mcp_allow_list, mcp_sessions, webhook_post
 from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
 from ali.features.chat.failover import Failover
@@ -24,6 +24,10 @@ from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
+from ali.features.responses.background import Background
+from ali.features.responses.order import Engine
+from ali.features.responses.sealing import Seals
+from ali.features.responses.state import ResponseState
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.ids import uuid7
@@ -114,7 +118,7 @@ async def assemble(
         max_body_bytes=settings.max_body_bytes,
         wait_s=settings.idempotency_wait_s,
     )
-    api.state.gateway = Gateway(
+    gateway = Gateway(
         authenticator=authenticator,
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
@@ -130,6 +134,42 @@ async def assemble(
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
+    api.state.gateway = gateway
+    await _assemble_responses(
+        api,
+        settings,
+        stack,
+        gateway=gateway,
+        state=ResponseState(pool, instance_id=instance_id),
+        hmac_secret=hmac_secret,
+    )
+
+
+async def _assemble_responses(
+    api: FastAPI,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    gateway: Gateway,
+    state: ResponseState,
+    hmac_secret: bytes,
+) -> None:
+    engine = Engine(
+        gateway=gateway,
+        state=state,
+        seals=Seals(hmac_secret),
+        allow_list=mcp_allow_list(settings),
+        mcp_sessions=mcp_sessions(settings),
+        max_turns=settings.response_max_turns,
+        max_run_s=settings.response_max_s,
+        max_history_bytes=settings.max_body_bytes,
+    )
+    background = Background(engine, runs_here=settings.background == "here")
+    api.state.engine, api.state.background = engine, background
+    if background.runs_here:
+        chore = asyncio.create_task(background.run())
+        stack.push_async_callback(_stop, [chore])
+    stack.push_async_callback(background.drain)
 
 
 def _offer(api: FastAPI, **objects: object) -> None:

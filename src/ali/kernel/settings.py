@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ali.kernel.mcp_server import AllowedMcpServer
 from ali.kernel.openid_provider import OpenIdProvider
-from ali.kernel.outbound import read_allowed
+from ali.kernel.outbound import OutboundRefused, check_url, read_allowed
 from ali.kernel.references import resolved
 from ali.kernel.service_role import SERVICE_ROLE, with_role
 from ali.kernel.setting_values import Alias, CompatibleProvider, ModelPrice, checked_base_url
@@ -195,6 +196,37 @@ class Settings(BaseSettings):
     idempotency_max_answer_bytes: int = Field(
         default=8 * 1024 * 1024, ge=0, description="Largest answer kept for an Idempotency-Key."
     )
+
+    background: Literal["here", "worker"] = Field(
+        default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
+    )
+    response_max_turns: int = Field(
+        default=16, ge=1, description="Most turns of the model in one response, where this service runs tools."
+    )
+    response_max_s: float = Field(
+        default=600.0, gt=0, description="After so many seconds a response begins no further turn."
+    )
+
+    mcp_servers: tuple[AllowedMcpServer, ...] = Field(
+        default=(), description="MCP servers that requests to the Responses API may name, as a JSON list; unset: none."
+    )
+    mcp_list_s: float = Field(
+        default=15.0, gt=0, description="Deadline for learning an MCP server's tools, connecting to it included."
+    )
+    mcp_call_s: float = Field(default=60.0, gt=0, description="Deadline for one call of an MCP server's tool.")
+    mcp_max_answer_bytes: int = Field(
+        default=1024 * 1024, ge=1024, description="Largest answer taken from an MCP server, notifications included."
+    )
+
+    @model_validator(mode="after")
+    def _mcp_servers_can_be_called(self) -> "Settings":
+        allowed = read_allowed(self.outbound_allowed_hosts)
+        for server in self.mcp_servers:
+            try:
+                check_url(server.url, allowed=allowed)
+            except OutboundRefused as error:
+                raise ValueError(f"ALI_MCP_SERVERS: {error.message}") from error
+        return self
 
     @field_validator(
         "database_url",

@@ -3,14 +3,16 @@
 from sqlalchemy import MetaData
 
 from ali.features.audit import models as audit
+from ali.features.conversations import models as conversations
 from ali.features.idempotency import models as idempotency
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
 from ali.features.metering import models as metering
 from ali.features.metering.budgets import models as budgets
+from ali.features.responses import models as responses
 from ali.kernel.db import Base
 
-MODULES = (audit, budgets, idempotency, identity, keys, metering)
+MODULES = (audit, budgets, conversations, idempotency, identity, keys, metering, responses)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 

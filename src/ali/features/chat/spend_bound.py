@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ali.features.chat.attempt import DEFAULT_MAX_TOKENS
 from ali.features.chat.envelope import RequestEnvelope, refuse_repeated_keys
-from ali.features.chat.routing import Route, Target
+from ali.features.chat.routing import CONTEXT_TOKENS, Route, Target
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Dialect
 
@@ -28,8 +28,6 @@ IMAGE_TOKENS: Final = 20_000
 DOCUMENT_TOKENS: Final = 20_000
 TOOL_TOKENS: Final = 1_000
 """What a provider's own instructions for tools add, at most."""
-CONTEXT_TOKENS: Final = 200_000
-"""Of a model whose context window nobody has said."""
 
 _KEYS: Final = (b'"max_tokens"', b'"max_completion_tokens"', b'"n"')
 _RICH: Final = (
@@ -37,6 +35,8 @@ _RICH: Final = (
     b'"file"',
     b'"document"',
     b'"container_upload"',
+    b'"input_image"',
+    b'"input_file"',
     b'"tools"',
     b'"mcp_servers"',
     b'"web_',
@@ -118,11 +118,11 @@ def _input_of(envelope: RequestEnvelope) -> _Input:
         read.unbounded = any(_runs_at_provider(tool) for tool in tools)
     if document.get("mcp_servers") or document.get("web_search_options") is not None:
         read.unbounded = True
-    for part in _parts(document.get("messages"), document.get("system")):
+    for part in _parts(document.get("messages"), document.get("system"), document.get("input")):
         match part.get("type"):
-            case "image_url" | "image":
+            case "image_url" | "image" | "input_image":
                 read.tokens += IMAGE_TOKENS - len(_media(part))
-            case "file" | "document":
+            case "file" | "document" | "input_file":
                 _read_document(read, part)
             case "container_upload":
                 read.unbounded = True
@@ -157,7 +157,8 @@ def _media(part: dict[str, Any]) -> str:
             value = fields.get(key)
             if isinstance(value, str) and (key != "url" or value.startswith("data:")):
                 return value
-    return ""
+    data = part.get("file_data")
+    return data if isinstance(data, str) else ""
 
 
 def _parts(*roots: object) -> Iterator[dict[str, Any]]:

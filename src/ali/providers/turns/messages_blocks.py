@@ -13,7 +13,7 @@ from ali.providers.translate.shapes import (
     provider_objects,
     provider_text,
 )
-from ali.providers.turns.messages_citations import annotation_of
+from ali.providers.turns.annotations import citation_annotation
 from ali.providers.turns.messages_tools import CUSTOM_INPUT
 from ali.providers.turns.partial_string import PartialString
 from ali.providers.turns.writer import CallKind, ItemStatus, OutputWriter
@@ -75,7 +75,7 @@ class TextBlock:
     def close(self, writer: OutputWriter, *, status: ItemStatus) -> None:  # noqa: ARG002 - the message's, not the part's
         """The part ends; the message goes on with the next block of text."""
         for citation in self._citations:
-            annotation = annotation_of(citation, end=self.length)
+            annotation = citation_annotation(citation, start=0, end=self.length)
             if annotation is not None:
                 writer.annotate(annotation)
         writer.end_part()

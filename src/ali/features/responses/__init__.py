@@ -1,0 +1,1 @@
+"""Responses: OpenAI's stateful surface over any provider."""
