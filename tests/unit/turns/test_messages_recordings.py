@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-import httpx
+import httpx2
+import orjson
 import pytest
 from anthropic import Anthropic
 from anthropic.types import Message
@@ -20,9 +21,9 @@ FINISH = {"max_tokens": "max_output_tokens", "refusal": "content_filter"}
 
 
 def read_by_the_sdk(stream: bytes) -> Message:
-    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
-    transport = httpx.MockTransport(lambda _: answer)  # the provider, at the socket
-    with Anthropic(api_key="key", http_client=httpx.Client(transport=transport)) as client:
+    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
+    transport = httpx2.MockTransport(lambda _: answer)  # the provider, at the socket
+    with Anthropic(api_key="key", http_client=httpx2.Client(transport=transport)) as client:
         asked = client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}])
         with asked as events:
             return events.get_final_message()
@@ -46,7 +47,7 @@ def test_every_recorded_message_stream_says_as_a_turn_what_the_sdk_reads() -> No
         uses = [block for block in message.content if block.type == "tool_use"]
         assert calls == [(block.id, block.name) for block in uses]
         written = [item["arguments"] for item in items if item["type"] == "function_call"]
-        assert [httpx.Response(200, text=text).json() for text in written] == [block.input for block in uses]
+        assert [orjson.loads(text) for text in written] == [block.input for block in uses]
         thoughts = [item for item in items if item["type"] == "reasoning"]
         opened = [block for item in thoughts for block in (unseal(item["encrypted_content"]) or {})["blocks"]]
         kinds = ("thinking", "redacted_thinking")

@@ -118,7 +118,10 @@ def test_what_stands_in_the_start_of_a_block_is_not_lost() -> None:
 
 
 def test_a_citation_that_comes_before_its_text_spans_all_of_it() -> None:
-    deltas = [{"type": "citations_delta", "citation": WEB}, {"type": "text_delta", "text": "Hi"}]
+    deltas: list[dict[str, Any]] = [
+        {"type": "citations_delta", "citation": WEB},
+        {"type": "text_delta", "text": "Hi"},
+    ]
     unknown = {"type": "citations_delta", "citation": {"type": "invented_tomorrow"}}
     events = [START, *block(0, {"type": "text", "text": ""}, *deltas, unknown), *end()]
     [message] = output_of(output_events(turned(turn(), named(*events))))

@@ -87,6 +87,7 @@ class ThinkingBlock:
     __slots__ = ("_given", "_pieces", "_seal", "_signature")
 
     def __init__(self, given: dict[str, Any], writer: OutputWriter, *, seal: Seal) -> None:
+        provider_dump({"blocks": [given]}, what="thinking")  # else it could not be sealed
         self._given = given
         self._seal = seal
         self._pieces: list[str] = []
@@ -201,4 +202,4 @@ class UnknownBlock:
 
 _OF_THINKING = ("thinking_delta", "signature_delta")
 _OF_OTHERS = ("text_delta", "citations_delta", *_OF_THINKING)
-KNOWN_DELTAS = frozenset(("input_json_delta", *_OF_OTHERS))
+KNOWN_DELTAS = ("input_json_delta", *_OF_OTHERS)
