@@ -33,12 +33,13 @@ PREFIXES: Final[Mapping[str, str]] = {
     "limit": LIMIT,
     "session": Kind.SESSION.value,
     "conversation": Kind.CONVERSATION.value,
+    "response": Kind.RESPONSE.value,
 }
 """What can be named, and how its identifiers begin. `person` is somebody who is a member of no project, `enrolled` one
 with a second factor.
 """
 
-OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event", "conversation")
+OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event", "conversation", "response")
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
 
 _CONTENTS: Final = """
@@ -129,6 +130,7 @@ class Ground:
             "project": named(Kind.PROJECT, project),
             "address": address_of(names["person"]),
             "item": item_of(names["conversation"]),
+            "asked": item_of(names["response"]),
             "model": "gpt-4.1",
             "provider": "nobodys",
         }
@@ -146,6 +148,8 @@ class Ground:
                 made[kind] = address_of(self.make("person", land.organization_id, land.project_id))
             elif kind == "item":
                 made[kind] = item_of(made["conversation"])  # of the call's own conversation
+            elif kind == "asked":
+                made[kind] = item_of(made["response"])
             else:
                 made[kind] = self.make(kind, land.organization_id, land.project_id)
         return made
@@ -212,6 +216,14 @@ class Ground:
                     "insert into ali.conversation_item (conversation_id, position, organization_id, project_id,"
                     " item_id, kind, body) values (%s, 0, %s, %s, %s, 'message', %s)",
                     *(made, organization, project, item, as_json(body)),
+                )
+            case "response":
+                head = {"id": PREFIXES[kind] + made.hex, "object": "response", "status": "cancelled"}
+                asked = {"type": "message", "role": "user", "content": [], "status": "completed"}
+                self.run(
+                    "insert into ali.response (id, organization_id, project_id, status, background, head, input,"
+                    " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
+                    *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
                 )
             case _:
                 raise ValueError(kind)
@@ -301,7 +313,7 @@ def address_of(person: str) -> str:
 
 
 def item_of(conversation: str) -> str:
-    """The item of a conversation made here, by the conversation's identifier."""
+    """The item of a conversation, or of a response's input, made here, by the identifier of what it is in."""
     return f"msg_{conversation[-32:]}"
 
 
