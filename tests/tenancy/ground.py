@@ -34,12 +34,13 @@ PREFIXES: Final[Mapping[str, str]] = {
     "session": Kind.SESSION.value,
     "conversation": Kind.CONVERSATION.value,
     "response": Kind.RESPONSE.value,
+    "completion": "chatcmpl-",
 }
 """What can be named, and how its identifiers begin. `person` is somebody who is a member of no project, `enrolled` one
 with a second factor.
 """
 
-OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event", "conversation", "response")
+OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event", "conversation", "response", "completion")
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
 
 _CONTENTS: Final = """
@@ -204,6 +205,22 @@ class Ground:
             case "session":
                 person = UUID(self.make("person", organization, project)[-32:])
                 self.session(made, organization, person)
+            case "completion" | "conversation" | "response":
+                self._said(kind, made, organization, project)
+            case _:
+                raise ValueError(kind)
+        return PREFIXES[kind] + made.hex
+
+    def _said(self, kind: str, made: UUID, organization: UUID, project: UUID) -> None:
+        """A thing that holds what people and models said."""
+        match kind:
+            case "completion":
+                named_so, answer = PREFIXES[kind] + made.hex, {"object": "chat.completion", "choices": []}
+                self.run(
+                    "insert into ali.chat_completion (id, organization_id, project_id, public_id, model,"
+                    " answering_model, messages, answer) values (%s, %s, %s, %s, 'gpt-4.1', 'gpt-4.1', '[]', %s)",
+                    *(made, organization, project, named_so, as_json({"id": named_so, **answer})),
+                )
             case "conversation":
                 self.run(
                     "insert into ali.conversation (id, organization_id, project_id, next_position)"
@@ -225,9 +242,6 @@ class Ground:
                     " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
                     *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
                 )
-            case _:
-                raise ValueError(kind)
-        return PREFIXES[kind] + made.hex
 
     def person(self, made: UUID, organization: UUID, *, role: str) -> None:
         """Somebody of the organization."""
