@@ -16,6 +16,7 @@ from ali.features.chat.gateway import Gateway
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.tally import Tally
+from ali.features.files.store import FileStore
 from ali.features.idempotency import Claims, Keeping, Sealer
 from ali.features.identity.housekeeping import Housekeeping
 from ali.features.identity.recognise_session import SessionRing
@@ -27,6 +28,7 @@ from ali.features.metering.limiting import Limiter, RuleBook
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.ids import uuid7
+from ali.kernel.objects import Objects
 from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
 
@@ -83,11 +85,15 @@ async def assemble(
     keeper = BudgetKeeper(
         pool, book, reservations, hmac_secret=hmac_secret, post=webhook_post(settings), metrics=metrics
     )
+    objects = Objects(settings.objects)
+    stack.push_async_callback(objects.close)
+    files = FileStore(sessions, pool, objects, max_bytes=settings.max_file_bytes)
     await epoch.poll()
     running = (
         *(epoch.run(), ledger.run(), ledger.keep_house(), limiter.run()),
         *(keeper.keep_house(), keeper.tell_thresholds()),
         *(desk.letters.run(), desk.records.run()),
+        *((files.keep_house(),) if settings.background == "here" else ()),
     )
     chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
@@ -106,6 +112,7 @@ async def assemble(
         router=router,
         pool=pool,
         metrics=metrics,
+        files=files,
     )
     api.state.keeping = Keeping(
         authenticator=authenticator,

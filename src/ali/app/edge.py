@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -15,6 +16,8 @@ from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
 from ali.features.chat.operations import OPERATIONS
+from ali.features.files.http import PATH as FILES_PATH
+from ali.features.files.http import ROUTERS as FILES_ROUTERS
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
@@ -25,6 +28,8 @@ from ali.kernel.log import configure_logging
 from ali.kernel.settings import Settings
 from ali.kernel.web import answer_errors
 
+_FORM_BYTES: Final = 64 * 1024
+"""What a form has around its file at most."""
 _HOT = {operation.path: operation for operation in OPERATIONS}
 
 
@@ -64,6 +69,7 @@ class Edge:
 def _edge_rules(settings: Settings) -> EdgeRules:
     return EdgeRules(
         hot_paths=_HOT.keys(),
+        large_paths={FILES_PATH: settings.max_file_bytes + _FORM_BYTES},
         max_body_bytes=settings.max_body_bytes,
         max_json_bytes=settings.max_json_bytes,
         cors_origins=settings.cors_origins,
@@ -94,7 +100,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
+    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS, *FILES_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)
