@@ -17,6 +17,7 @@ def reachable(settings: Settings) -> dict[str, Upstream]:
             dialect=Dialect.OPENAI,
             base_url=settings.openai_base_url,
             headers={"authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"},
+            speaks_responses=True,
         )
     if settings.anthropic_api_key:
         upstreams["anthropic"] = HttpUpstream(
@@ -28,7 +29,11 @@ def reachable(settings: Settings) -> dict[str, Upstream]:
     for server in settings.compatible_providers:
         headers = {"authorization": f"Bearer {server.api_key.get_secret_value()}"} if server.api_key else {}
         upstreams[server.name] = HttpUpstream(
-            name=server.name, dialect=Dialect.OPENAI, base_url=server.base_url, headers=headers
+            name=server.name,
+            dialect=Dialect.OPENAI,
+            base_url=server.base_url,
+            headers=headers,
+            speaks_responses=server.responses,
         )
     return upstreams
 

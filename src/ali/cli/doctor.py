@@ -16,6 +16,7 @@ import typer
 from pydantic import SecretStr
 
 from ali.cli.doctor_edge import edge
+from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_sign_in import sign_in
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
@@ -30,7 +31,10 @@ _REDIS_TIMEOUT_S = 2
 def doctor(
     *,
     online: Annotated[
-        bool, typer.Option("--online", help="Ask each provider too whether it can be reached and takes the key.")
+        bool,
+        typer.Option(
+            "--online", help="Ask each provider and MCP server too whether it can be reached and takes the key."
+        ),
     ] = False,
 ) -> None:
     """Check this installation and say what to mend. Exits with 1 if something failed."""
@@ -58,8 +62,10 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "edge": lambda: edge(settings),
         "model prices": lambda: _model_prices(settings),
         "sign-in": lambda: sign_in(settings),
+        "MCP servers": lambda: mcp_servers(settings),
     }
     if online:
+        listed["MCP servers, online"] = lambda: mcp_servers_online(settings)
         listed["providers, online"] = lambda: _providers_online(settings)
     return [Check(name=name, run=run) for name, run in listed.items()]
 

@@ -29,6 +29,8 @@ class CompatibleProvider(BaseModel):
     api_key: SecretStr | None = None
     models: tuple[str, ...]
     """The model names that are routed to it; `NAME/model` reaches it for any other."""
+    responses: bool = False
+    """Whether it also offers OpenAI's Responses API; else responses are translated to chat completions for it."""
 
     @field_validator("api_key", mode="before")
     @classmethod

@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ali.kernel.mcp_server import AllowedMcpServer
 from ali.kernel.objects import checked_objects_url
 from ali.kernel.openid_provider import OpenIdProvider
-from ali.kernel.outbound import read_allowed
+from ali.kernel.outbound import OutboundRefused, check_url, read_allowed
 from ali.kernel.references import resolved
 from ali.kernel.service_role import SERVICE_ROLE, with_role
 from ali.kernel.setting_values import Alias, CompatibleProvider, ModelPrice, checked_base_url
@@ -215,6 +216,27 @@ class Settings(BaseSettings):
     batch_lines_per_project: int = Field(
         default=4, ge=1, le=1000, description="Of these, requests of one project at once."
     )
+
+    mcp_servers: tuple[AllowedMcpServer, ...] = Field(
+        default=(), description="MCP servers that requests to the Responses API may name, as a JSON list; unset: none."
+    )
+    mcp_list_s: float = Field(
+        default=15.0, gt=0, description="Deadline for learning an MCP server's tools, connecting to it included."
+    )
+    mcp_call_s: float = Field(default=60.0, gt=0, description="Deadline for one call of an MCP server's tool.")
+    mcp_max_answer_bytes: int = Field(
+        default=1024 * 1024, ge=1024, description="Largest answer taken from an MCP server, notifications included."
+    )
+
+    @model_validator(mode="after")
+    def _mcp_servers_can_be_called(self) -> "Settings":
+        allowed = read_allowed(self.outbound_allowed_hosts)
+        for server in self.mcp_servers:
+            try:
+                check_url(server.url, allowed=allowed)
+            except OutboundRefused as error:
+                raise ValueError(f"ALI_MCP_SERVERS: {error.message}") from error
+        return self
 
     @field_validator(
         "database_url",

@@ -15,10 +15,10 @@ language plpgsql stable security definer set search_path = pg_catalog, ali as $$
 declare found_row record; next_id uuid := newest; total bigint := 0;
 begin
     while next_id is not null loop
-        select r.id, r.previous_id, r.conversation_id, r.status, r.stored, r.input, r.output into found_row
+        select r.id, r.previous_id, r.conversation_id, r.status, r.input, r.output into found_row
         from ali.response r
         where r.id = next_id and r.organization_id = organization and r.project_id = project;
-        if not found or not found_row.stored then
+        if not found then
             return query select case when next_id = newest then 'not_found' else 'broken' end, next_id, null::bytea,
                 null::bytea;
             return;
@@ -104,11 +104,11 @@ language sql security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
-# `stored` and `background` both false: nothing is kept, only the context is read and the conversation claimed.
+# `kept` false: nothing is written, only the context read and the conversation claimed.
 BEGIN_RESPONSE: Final = """
 create function ali.begin_response(
     organization uuid, project uuid, response uuid, instance uuid, previous uuid, conversation uuid, status text,
-    background boolean, stored boolean, head bytea, input bytea, request bytea, most_bytes bigint, dead_after interval
+    background boolean, kept boolean, head bytea, input bytea, request bytea, most_bytes bigint, dead_after interval
 ) returns table (verdict text, first bytea, second bytea)
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 declare answer text := 'ok'; link record;
@@ -130,15 +130,15 @@ begin
             return query select case link.verdict when 'ok' then 'link' else 'cut' end, link.input, link.output;
         end loop;
     end if;
-    if stored or background then
+    if kept then
         insert into ali.response (
-            id, organization_id, project_id, previous_id, conversation_id, status, background, stored, instance_id,
-            attempts, head, input, output, request
+            id, organization_id, project_id, previous_id, conversation_id, status, background, instance_id, attempts,
+            head, input, output, request
         ) values (
             response, organization, project, previous, conversation, begin_response.status,
-            begin_response.background, begin_response.stored, case when begin_response.status = 'queued' then null
-            else instance end, case when begin_response.status = 'queued' then 0 else 1 end, begin_response.head,
-            begin_response.input, '[]', begin_response.request
+            begin_response.background, case when begin_response.status = 'queued' then null else instance end,
+            case when begin_response.status = 'queued' then 0 else 1 end, begin_response.head, begin_response.input,
+            '[]', begin_response.request
         );
     end if;
     return query select 'ok'::text, null::bytea, null::bytea;
@@ -150,19 +150,28 @@ end $$
 SETTLE_RESPONSE: Final = """
 create function ali.settle_response(
     organization uuid, project uuid, response uuid, instance uuid, conversation uuid, kept boolean, status text,
-    head bytea, output bytea, item_ids text[], kinds text[], bodies bytea[]
+    head bytea, output bytea, output_ids text[], item_ids text[], kinds text[], bodies bytea[], first_number integer,
+    last_number integer, events bytea
 ) returns text
 language plpgsql security definer set search_path = pg_catalog, ali as $$
-declare base bigint; claimer uuid;
+declare base bigint; written boolean;
 begin
     if kept then
         update ali.response r set
             status = settle_response.status, head = settle_response.head, output = settle_response.output,
-            request = null
+            output_ids = settle_response.output_ids, request = null
         where r.id = response and r.organization_id = organization and r.project_id = project
             and r.instance_id = instance and r.status in ('queued', 'in_progress');
-        if not found and exists (select from ali.response r where r.id = response) then
+        written := found;
+        if not written and exists (select from ali.response r where r.id = response) then
             return 'taken_over';
+        end if;
+        if written and events is not null then
+            insert into ali.response_event (
+                response_id, first_number, last_number, organization_id, project_id, body
+            ) values (
+                response, settle_response.first_number, settle_response.last_number, organization, project, events
+            );
         end if;
     end if;
     if conversation is not null then
@@ -219,7 +228,7 @@ create function ali.take_responses(
     instance uuid, only_queued boolean, dead_after interval, at_most integer
 ) returns table (
     id uuid, organization_id uuid, project_id uuid, conversation_id uuid, previous_id uuid, background boolean,
-    stored boolean, cancelling boolean, was text, attempts smallint, head bytea, input bytea, output bytea,
+    cancelling boolean, was text, attempts smallint, head bytea, input bytea, output bytea,
     request bytea, next_number integer
 )
 language plpgsql security definer set search_path = pg_catalog, ali as $$
@@ -238,7 +247,7 @@ begin
         update ali.response r set
             status = 'in_progress', instance_id = instance, attempts = r.attempts + 1
         from chosen c where r.id = c.id
-        returning r.id, r.organization_id, r.project_id, r.conversation_id, r.previous_id, r.background, r.stored,
+        returning r.id, r.organization_id, r.project_id, r.conversation_id, r.previous_id, r.background,
             r.cancelling, c.status as was, r.attempts, r.head, r.input, r.output, r.request
     )
     select t.*, (
@@ -254,7 +263,7 @@ create function ali.cancel_response(organization uuid, project uuid, response uu
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 declare found_row record;
 begin
-    select r.status, r.background, r.instance_id, r.stored into found_row from ali.response r
+    select r.status, r.background, r.instance_id into found_row from ali.response r
     where r.id = response and r.organization_id = organization and r.project_id = project for update;
     if not found then
         return query select 'not_found'::text, null::uuid;
@@ -269,6 +278,15 @@ begin
 end $$
 """
 
+# The links whose output holds items of these names: for `item_reference`.
+FIND_ITEMS: Final = """
+create function ali.find_items(organization uuid, project uuid, names text[], at_most integer) returns setof bytea
+language sql stable security definer set search_path = pg_catalog, ali as $$
+    select r.output from ali.response r
+    where r.organization_id = organization and r.project_id = project and r.output_ids && names limit at_most;
+$$
+"""
+
 FUNCTIONS: Final = (
     READ_CHAIN,
     READ_CONVERSATION,
@@ -279,6 +297,7 @@ FUNCTIONS: Final = (
     CHECKPOINT_RESPONSE,
     TAKE_RESPONSES,
     CANCEL_RESPONSE,
+    FIND_ITEMS,
 )
 
 SIGNATURES: Final = (
@@ -287,8 +306,12 @@ SIGNATURES: Final = (
     "claim_conversation(uuid, uuid, uuid, uuid, uuid, interval)",
     "release_conversation(uuid, uuid, uuid, uuid)",
     "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bigint, interval)",
-    "settle_response(uuid, uuid, uuid, uuid, uuid, boolean, text, bytea, bytea, text[], text[], bytea[])",
+    (
+        "settle_response(uuid, uuid, uuid, uuid, uuid, boolean, text, bytea, bytea, text[], text[], text[], bytea[], "
+        "integer, integer, bytea)"
+    ),
     "checkpoint_response(uuid, uuid, uuid, uuid, bytea, integer, integer, bytea)",
     "take_responses(uuid, boolean, interval, integer)",
     "cancel_response(uuid, uuid, uuid)",
+    "find_items(uuid, uuid, text[], integer)",
 )

@@ -105,6 +105,11 @@ class Upstream(Protocol):
         """The language this provider is spoken to in."""
         ...
 
+    @property
+    def speaks_responses(self) -> bool:
+        """Whether it offers OpenAI's Responses API beside Chat Completions."""
+        ...
+
     async def send(self, call: UpstreamCall, deadlines: Deadlines) -> UpstreamReply:
         """Raises `UpstreamUnreachable` or `UpstreamTimeout`; an HTTP error status is an ordinary reply."""
         ...

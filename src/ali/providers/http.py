@@ -30,12 +30,15 @@ _MOST_HEADS = 64
 class HttpUpstream:
     """A provider at a fixed base URL. `close` when done; connects when first used."""
 
-    def __init__(self, *, name: str, dialect: Dialect, base_url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, name: str, dialect: Dialect, base_url: str, headers: Mapping[str, str], speaks_responses: bool = False
+    ) -> None:
         parts = urlsplit(base_url)
         if not parts.hostname:
             raise ValueError("a base URL names a host")
         self._name = name
         self._dialect = dialect
+        self._speaks_responses = speaks_responses
         self._host = parts.hostname
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
@@ -60,6 +63,11 @@ class HttpUpstream:
     def dialect(self) -> Dialect:
         """The language spoken."""
         return self._dialect
+
+    @property
+    def speaks_responses(self) -> bool:
+        """Whether it offers OpenAI's Responses API."""
+        return self._speaks_responses
 
     async def send(self, call: UpstreamCall, deadlines: Deadlines) -> "HttpReply":
         """Send `call` and wait for the head of the answer. The connection is the reply's to close."""

@@ -1,6 +1,7 @@
 """The first of a request's three steps: who is it, may they, within which limits, and to whom does it go."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,11 +61,11 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     One database round trip for a key that is not remembered, one where PostgreSQL counts the limits, and one where a
     hard budget binds; otherwise none.
     """
-    principal = await _recognised(gateway, operation, arrival)
+    principal = await recognised(gateway, operation, arrival)
     project_id = principal.require_project()
     version, beta = _anthropic_headers(operation, arrival.headers)
     cache_ttl_s = _cache_ttl(arrival.headers)
-    body = await _read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
+    body = await read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
     envelope = read_envelope(operation, body)
     principal.require_model(envelope.model)
     record = OpenRecord(
@@ -78,18 +79,13 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
         streamed=envelope.stream,
         started_s=arrival.started_s,
     )
-    route = _routed(gateway, operation, envelope)
-    claimed = await _within_limits(gateway, operation, envelope, record, route)
+    route = routed(gateway, operation, envelope)
+    claimed = await within_limits(gateway, operation, envelope, record, route)
     if isinstance(route, InvalidRequest):
         claimed.settle(gateway.limiter, used_tokens=0)
         raise route
     try:
-        await gateway.reservations.hold(record, most_microusd=lambda: most_microusd(route, envelope))
-        try:
-            gateway.ledger.admit(record)
-        except LedgerUnavailable:
-            gateway.reservations.release_soon(record.id)
-            raise
+        await hold_and_open(gateway, record, lambda: most_microusd(route, envelope))
     except BaseException:
         claimed.settle(gateway.limiter, used_tokens=0)
         raise
@@ -105,7 +101,24 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     )
 
 
-async def _recognised(gateway: Gateway, operation: Operation, arrival: Arrival) -> Principal:
+async def hold_and_open(gateway: Gateway, record: OpenRecord, most: Callable[[], int]) -> None:
+    """Reserve what the request costs at most, and open its usage record: from here on it may be sent.
+
+    Raises `BudgetExhausted`, `BudgetsUnavailable`, `LedgerUnavailable`, and whatever `most` does; then nothing is held.
+    """
+    await gateway.reservations.hold(record, most_microusd=most)
+    try:
+        gateway.ledger.admit(record)
+    except LedgerUnavailable:
+        gateway.reservations.release_soon(record.id)
+        raise
+
+
+async def recognised(gateway: Gateway, operation: Operation, arrival: Arrival) -> Principal:
+    """Who asks, once they may do `operation` from where they are."""
+    if arrival.principal is not None:
+        arrival.principal.require(operation.permission)
+        return arrival.principal
     secret = credential(arrival.headers)
     named = arrival.headers.get(b"openai-project")
     project = project_named(named.decode("latin-1")) if named is not None else None
@@ -118,7 +131,7 @@ async def _recognised(gateway: Gateway, operation: Operation, arrival: Arrival) 
     return principal
 
 
-def _routed(gateway: Gateway, operation: Operation, envelope: RequestEnvelope) -> Route | InvalidRequest:
+def routed(gateway: Gateway, operation: Operation, envelope: RequestEnvelope) -> Route | InvalidRequest:
     """The route, or the refusal that the request is to have once it has been counted: guessing names is not free."""
     try:
         return gateway.router.resolve(envelope.model, operation)
@@ -126,7 +139,7 @@ def _routed(gateway: Gateway, operation: Operation, envelope: RequestEnvelope) -
         return error
 
 
-async def _within_limits(
+async def within_limits(
     gateway: Gateway,
     operation: Operation,
     envelope: RequestEnvelope,
@@ -198,7 +211,8 @@ def _cache_ttl(headers: dict[bytes, bytes]) -> int | None:
     return int(value)
 
 
-async def _read_body(receive: Receive, headers: dict[bytes, bytes], *, limit_bytes: int) -> bytes:
+async def read_body(receive: Receive, headers: dict[bytes, bytes], *, limit_bytes: int) -> bytes:
+    """The whole body. Raises `PayloadTooLarge`, or `ClientGone`."""
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)

@@ -100,7 +100,7 @@ class _Prepared:
     dropped: tuple[str, ...] = ()
 
 
-async def attempt(target: Target, envelope: RequestEnvelope, context: CallerContext) -> WholeAnswer | StreamedAnswer:
+async def attempt(target: Target, *, envelope: RequestEnvelope, context: CallerContext) -> WholeAnswer | StreamedAnswer:
     """Call `target`. Raises `UpstreamError` for its failures, `InvalidRequest` for what cannot be said in its dialect.
 
     Of a streamed answer the first event has arrived; its connection is the caller's to close.
@@ -111,9 +111,9 @@ async def attempt(target: Target, envelope: RequestEnvelope, context: CallerCont
     prepared = _prepare(target, envelope, context)
     reply = await target.upstream.send(prepared.call, context.deadlines)
     try:
-        await _expect_success(reply, target=target, operation=operation)
+        await expect_success(reply, target=target, operation=operation)
         if envelope.stream:
-            _expect_event_stream(reply, provider=target.upstream.name)
+            expect_event_stream(reply, provider=target.upstream.name)
             stream = LiveStream(
                 reply,
                 _relay_for(target, envelope, context),
@@ -124,11 +124,11 @@ async def attempt(target: Target, envelope: RequestEnvelope, context: CallerCont
                 dropped=prepared.dropped,
             )
             await stream.begin()
-            return StreamedAnswer(stream=stream, headers=_limit_headers(reply, target, operation))
+            return StreamedAnswer(stream=stream, headers=limit_headers_of(reply, target, operation))
         body = await reply.read(limit_bytes=context.max_body_bytes)
         answer = _whole(body, target, envelope, context)
         answer.dropped = prepared.dropped
-        answer.headers = _limit_headers(reply, target, operation)
+        answer.headers = limit_headers_of(reply, target, operation)
     except BaseException:
         await reply.close()
         raise
@@ -166,7 +166,7 @@ def _as_messages(target: Target, envelope: RequestEnvelope) -> tuple[bytes, tupl
     )
     if envelope.stream:
         translated.body["stream"] = True
-    return _written(translated.body), translated.dropped, anthropic_version_for(translated.body)
+    return written(translated.body), translated.dropped, anthropic_version_for(translated.body)
 
 
 def _as_chat(target: Target, envelope: RequestEnvelope, context: CallerContext) -> tuple[bytes, tuple[str, ...], str]:
@@ -184,10 +184,10 @@ def _as_chat(target: Target, envelope: RequestEnvelope, context: CallerContext) 
     if envelope.stream:
         translated.body["stream"] = True
         translated.body["stream_options"] = {"include_usage": True}
-    return _written(translated.body), translated.dropped, context.anthropic_version
+    return written(translated.body), translated.dropped, context.anthropic_version
 
 
-def _written(request: dict[str, Any]) -> bytes:
+def written(request: dict[str, Any]) -> bytes:
     """A translated request as JSON, which cannot be written as deep as it can be read."""
     try:
         return orjson.dumps(request)
@@ -257,7 +257,8 @@ def _estimated_count(envelope: RequestEnvelope) -> WholeAnswer:
     )
 
 
-def _expect_event_stream(reply: UpstreamReply, *, provider: str) -> None:
+def expect_event_stream(reply: UpstreamReply, *, provider: str) -> None:
+    """Raises `UpstreamMalformed` for an answer that is no event stream."""
     content_type = reply.headers.get("content-type", "")
     if not content_type.startswith("text/event-stream"):
         raise UpstreamMalformed(
@@ -266,7 +267,8 @@ def _expect_event_stream(reply: UpstreamReply, *, provider: str) -> None:
         )
 
 
-async def _expect_success(reply: UpstreamReply, *, target: Target, operation: Operation) -> None:
+async def expect_success(reply: UpstreamReply, *, target: Target, operation: Operation) -> None:
+    """Raises the provider's refusal for any status but 200."""
     if reply.status != 200:
         raise await _refusal(reply, target=target, operation=operation)
 
@@ -292,7 +294,7 @@ async def _refusal(reply: UpstreamReply, *, target: Target, operation: Operation
     return error
 
 
-def _limit_headers(reply: UpstreamReply, target: Target, operation: Operation) -> list[tuple[bytes, bytes]]:
+def limit_headers_of(reply: UpstreamReply, target: Target, operation: Operation) -> list[tuple[bytes, bytes]]:
     """The provider's word on its own limits, passed on within one dialect."""
     if target.upstream.dialect is not operation.dialect:
         return []

@@ -14,7 +14,7 @@ import orjson
 from ali.features.chat.operations import Operation
 from ali.kernel.errors import InvalidRequest, NotFound
 
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
 _ONCE = (b"model", b"stream", b"stream_options")
 _WHITESPACE = b" \t\r\n"
@@ -86,6 +86,8 @@ class RequestEnvelope:
     include_usage: bool | None = None
     """As the caller said; None where it said nothing."""
     names_model: bool = True
+    most_tokens: int = 0
+    """The most that one answer may have, for a request that was not decoded here; 0: nothing was said."""
     _seen: object = None
     _document: dict[str, Any] | None = field(default=None)
 
@@ -98,7 +100,7 @@ class RequestEnvelope:
         if isinstance(seen, _Messages):
             return seen.max_tokens, 1
         if not isinstance(seen, _Chat):
-            return 0, 1
+            return min(self.most_tokens, _MOST), 1
         return max(_count(seen.max_completion_tokens), _count(seen.max_tokens)), _count(seen.n) or 1
 
     def document(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
     content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
     if b"\\u00" in body or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
         refuse_repeated_keys(body)
-    if not _MODEL_NAME.fullmatch(seen.model):
+    if not MODEL_NAME.fullmatch(seen.model):
         raise ModelUnknown(
             "The model's name is empty, too long, or holds characters that no model's name has. "
             "GET /v1/models lists the models served here.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ from ali.features.chat.attempt import (
     RelayedRefusal,
     StreamedAnswer,
     WholeAnswer,
+    attempt,
     estimated_usage,
 )
 from ali.features.chat.gateway import Arrival, Gateway, Receive, Send
@@ -19,9 +21,9 @@ from ali.features.chat.limit_headers import RawHeaders, limit_headers
 from ali.features.chat.operations import Operation
 from ali.features.chat.repeats import repeat_key
 from ali.features.chat.routing import Target
+from ali.features.chat.settlement import close_record, prices_tried, tell
 from ali.kernel.envelopes import error_body, error_event, error_headers
 from ali.kernel.errors import AliError, Unavailable
-from ali.providers.catalog import Prices, cost_microusd
 from ali.providers.contract import Dialect, StreamRelay, Usage
 
 log = structlog.get_logger("ali.requests")
@@ -99,7 +101,7 @@ class Exchange:
             watcher.cancel()
             usage = self._record.usage
             self._admission.claimed.settle(self._gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
-            self._tell()
+            tell(self._gateway, self._record, self._arrival.name)
 
     def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
         """The next message after a body is the disconnect: stop the provider's work at once, it costs money."""
@@ -134,7 +136,9 @@ class Exchange:
         self._cancellable = True
         if self._gone:
             raise asyncio.CancelledError
-        target, answer = await gateway.failover.answer(admission.route, admission.envelope, context, self._record)
+        target, answer = await gateway.failover.answer(
+            admission.route, partial(attempt, envelope=admission.envelope, context=context), self._record
+        )
         if isinstance(answer, WholeAnswer):
             self._cancellable = False
             await self._answer_whole(target, answer, key)
@@ -237,21 +241,8 @@ class Exchange:
     def _close_record(
         self, outcome: str, *, status: int, error_code: str | None = None, target: Target | None = None
     ) -> None:
-        record = self._record
-        record.outcome, record.status, record.error_code = outcome, status, error_code
-        record.duration_ms = record.elapsed_ms()
-        prices = target.prices if target else self._prices_tried()
-        if prices is not None:
-            record.cost_microusd = cost_microusd(prices, record.usage)
-            if record.reserved_microusd is not None and not record.usage.reported:
-                # An estimate by the length of texts may pass what the request could cost at most; a bill may not.
-                record.cost_microusd = min(record.cost_microusd, record.reserved_microusd)
-
-    def _prices_tried(self) -> Prices | None:
-        for target in self._admission.route.targets:
-            if target.upstream.name == self._record.provider and target.model == self._record.upstream_model:
-                return target.prices
-        return None
+        prices = target.prices if target else prices_tried(self._admission.route, self._record)
+        close_record(self._record, outcome, status=status, error_code=error_code, prices=prices)
 
     def _headers(
         self, upstream: RawHeaders, *, target: Target | None = None, dropped: tuple[str, ...] = ()
@@ -275,25 +266,3 @@ class Exchange:
         headers.append((b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
-
-    def _tell(self) -> None:
-        """Metrics and the request's one log line."""
-        record = self._record
-        self._gateway.tally.count(record, elapsed_s=time.monotonic() - record.started_s)
-        log.info(
-            "request.ended",
-            request_id=self._arrival.name,
-            operation=record.operation,
-            outcome=record.outcome,
-            status=record.status,
-            error=record.error_code,
-            model=record.model,
-            provider=record.provider,
-            project=record.project_id.hex,
-            attempts=record.attempts,
-            input_tokens=record.usage.input_tokens,
-            output_tokens=record.usage.output_tokens,
-            cost_microusd=record.cost_microusd,
-            first_token_ms=record.first_token_ms,
-            duration_ms=record.duration_ms,
-        )

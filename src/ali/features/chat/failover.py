@@ -2,15 +2,20 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from ali.features.chat.attempt import CallerContext, RelayedRefusal, StreamedAnswer, WholeAnswer, attempt
-from ali.features.chat.envelope import RequestEnvelope
+from ali.features.chat.attempt import RelayedRefusal
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.routing import Route, Target
 from ali.features.chat.tally import Tally
 from ali.features.metering import OpenRecord
 from ali.kernel.errors import AliError, InvalidRequest
 from ali.providers.contract import UpstreamError, UpstreamMalformed, UpstreamTimeout
+
+Answer = TypeVar("Answer")
+Attempt = Callable[[Target], Awaitable[Answer]]
+"""One call to one target. Raises `UpstreamError`, or `InvalidRequest` for what cannot be said in its dialect."""
 
 _SAME_TARGET_PAUSE_S = (0.05, 0.2)
 
@@ -30,9 +35,7 @@ class Failover:
         self._tally = tally
         self._rng = rng
 
-    async def answer(
-        self, route: Route, envelope: RequestEnvelope, context: CallerContext, record: OpenRecord
-    ) -> tuple[Target, WholeAnswer | StreamedAnswer]:
+    async def answer(self, route: Route, attempt: Attempt[Answer], record: OpenRecord) -> tuple[Target, Answer]:
         """The first answer that a target gives. Raises the last target's failure when none does."""
         self._budget.request()
         loop = asyncio.get_running_loop()
@@ -46,7 +49,7 @@ class Failover:
                 target.breaker.abandoned()
                 break
             try:
-                return target, await self._attempt(target, envelope, context, record)
+                return target, await self._attempt(target, attempt, record)
             except UpstreamError as error:
                 if not error.retryable:
                     raise
@@ -59,7 +62,7 @@ class Failover:
         if record.attempts and self._worth_another(failure) and targets[-1].breaker.admits(now_s=loop.time()):
             if self._budget.spend():
                 await asyncio.sleep(self._rng.uniform(*_SAME_TARGET_PAUSE_S))
-                return targets[-1], await self._attempt(targets[-1], envelope, context, record)
+                return targets[-1], await self._attempt(targets[-1], attempt, record)
             targets[-1].breaker.abandoned()
         raise failure
 
@@ -77,16 +80,14 @@ class Failover:
             return False
         return failure.retryable and failure.http_status != 429 and failure.code != "upstream_credential_refused"
 
-    async def _attempt(
-        self, target: Target, envelope: RequestEnvelope, context: CallerContext, record: OpenRecord
-    ) -> WholeAnswer | StreamedAnswer:
+    async def _attempt(self, target: Target, attempt: Attempt[Answer], record: OpenRecord) -> Answer:
         """One attempt, counted, its outcome told to the target's circuit breaker."""
         loop = asyncio.get_running_loop()
         provider = target.upstream.name
         record.attempts += 1
         record.provider, record.upstream_model = provider, target.model
         try:
-            answer = await attempt(target, envelope, context)
+            answer = await attempt(target)
         except UpstreamError as error:
             self._tally.attempt(provider, error.code).inc()
             if isinstance(error, RelayedRefusal) or not error.retryable or error.http_status == 429:

@@ -10,6 +10,7 @@ from ali.features.chat.failover import Failover
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.routing import Router
 from ali.features.chat.tally import Tally
+from ali.features.identity import Principal
 from ali.features.keys.authenticate import CredentialReader
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import Reservations
@@ -21,6 +22,9 @@ from ali.providers.contract import Deadlines
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PRINCIPAL: Final = "ali.principal"
+"""The key of an ASGI scope under which the service's own work says for whom it is. No header reaches it."""
 
 _WANTED: Final = frozenset(
     {
@@ -63,6 +67,8 @@ class Arrival:
     headers: dict[bytes, bytes]
     address: str | None
     """The client's network address, as the edge has settled it."""
+    principal: Principal | None = None
+    """Who asks, where that is settled already: for work of the service's own, which carries no secret."""
 
     @property
     def name(self) -> str:
@@ -78,6 +84,7 @@ def arrive(scope: Scope) -> Arrival:
         started_s=time.monotonic(),
         headers={name: value for name, value in raw if name in _WANTED},
         address=client[0] if (client := scope.get("client")) else None,
+        principal=scope.get(PRINCIPAL),
     )
 
 

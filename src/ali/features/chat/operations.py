@@ -66,4 +66,8 @@ COUNT_TOKENS = Operation(
     counts_only=True,
 )
 
+RESPONSES = Operation(
+    name="responses", path="/v1/responses", dialect=Dialect.OPENAI, needs="chat", summary="Create a response"
+)
+
 OPERATIONS = (CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS)

@@ -37,6 +37,8 @@ _RICH: Final = (
     b'"file"',
     b'"document"',
     b'"container_upload"',
+    b'"input_image"',
+    b'"input_file"',
     b'"tools"',
     b'"mcp_servers"',
     b'"web_',
@@ -118,11 +120,11 @@ def _input_of(envelope: RequestEnvelope) -> _Input:
         read.unbounded = any(_runs_at_provider(tool) for tool in tools)
     if document.get("mcp_servers") or document.get("web_search_options") is not None:
         read.unbounded = True
-    for part in _parts(document.get("messages"), document.get("system")):
+    for part in _parts(document.get("messages"), document.get("system"), document.get("input")):
         match part.get("type"):
-            case "image_url" | "image":
+            case "image_url" | "image" | "input_image":
                 read.tokens += IMAGE_TOKENS - len(_media(part))
-            case "file" | "document":
+            case "file" | "document" | "input_file":
                 _read_document(read, part)
             case "container_upload":
                 read.unbounded = True
@@ -157,7 +159,8 @@ def _media(part: dict[str, Any]) -> str:
             value = fields.get(key)
             if isinstance(value, str) and (key != "url" or value.startswith("data:")):
                 return value
-    return ""
+    data = part.get("file_data")
+    return data if isinstance(data, str) else ""
 
 
 def _parts(*roots: object) -> Iterator[dict[str, Any]]:

@@ -4,13 +4,14 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ali.kernel.db import Base
 
 
 class StoredResponse(Base):
-    """A response that is kept: created with `store`, or in the background.
+    """A response that is kept: created with `store`.
 
     `head`, `input` and `output` are JSON: the response object without its output, the items of its own request, and
     the items that came out. What a chain of responses said is read from link to link, newest first.
@@ -20,6 +21,7 @@ class StoredResponse(Base):
     __table_args__ = (
         Index("response_project_id_id_idx", "project_id", "id"),
         Index("response_unfinished_idx", "id", postgresql_where="status in ('queued', 'in_progress')"),
+        Index("response_output_ids_idx", "output_ids", postgresql_using="gin"),
         Index("response_previous_id_idx", "previous_id", postgresql_where="previous_id is not null"),
         CheckConstraint(
             "status in ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')",
@@ -35,8 +37,6 @@ class StoredResponse(Base):
     conversation_id: Mapped[UUID | None]
     status: Mapped[str] = mapped_column(Text)
     background: Mapped[bool]
-    stored: Mapped[bool]
-    """False: a background response with `store` off, kept until it was read or a while has passed."""
     cancelling: Mapped[bool] = mapped_column(server_default="false")
     """Asked to be cancelled; whoever runs it stops at the next event."""
     instance_id: Mapped[UUID | None]
@@ -47,6 +47,8 @@ class StoredResponse(Base):
     head: Mapped[bytes] = mapped_column(LargeBinary)
     input: Mapped[bytes] = mapped_column(LargeBinary)
     output: Mapped[bytes] = mapped_column(LargeBinary)
+    output_ids: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
+    """What the items that came out are called, so that an `item_reference` finds them."""
     request: Mapped[bytes | None] = mapped_column(LargeBinary)
     """What another process needs to run it; gone once it has ended."""
 

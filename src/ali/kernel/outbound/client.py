@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cached_property
 from socket import IPPROTO_TCP, SOCK_STREAM
 from typing import Final
@@ -13,7 +14,7 @@ import structlog
 from ali.kernel.outbound.addresses import is_public
 from ali.kernel.outbound.destination import Destination, check_url
 from ali.kernel.outbound.errors import OutboundFailed, OutboundRefused, OutboundTimedOut
-from ali.kernel.outbound.exchange import OutboundReply, exchange
+from ali.kernel.outbound.exchange import OutboundAnswer, OutboundReply, exchange
 
 log = structlog.get_logger("ali.outbound")
 
@@ -81,7 +82,10 @@ class OutboundClient:
         try:
             async with asyncio.timeout(deadline_s):
                 for _ in range(MOST_REDIRECTS + 1):
-                    reply = await self._hop(method, destination, headers=sent, body=body, limit_bytes=limit_bytes)
+                    async with self._hop(
+                        method, destination, headers=sent, body=body, limit_bytes=limit_bytes
+                    ) as answer:
+                        reply = await answer.whole()
                     location = reply.headers.get("location")
                     if not follow_redirects or reply.status not in _REDIRECTS or location is None:
                         return reply
@@ -95,10 +99,37 @@ class OutboundClient:
                         method, body = ("HEAD" if method == "HEAD" else "GET"), b""
                     destination = following
         except TimeoutError as error:
-            raise OutboundTimedOut(
-                f"{destination.host} did not answer within {deadline_s:g} s. Try again later."
-            ) from error
+            raise _timed_out(destination.host, deadline_s) from error
         raise OutboundFailed(f"The address redirects more than {MOST_REDIRECTS} times. Use the last one directly.")
+
+    @asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        deadline_s: float,
+        limit_bytes: int,
+    ) -> AsyncIterator[OutboundAnswer]:
+        """The answer as it comes, for a body that may be left before its end; redirects are answers like others.
+
+        Leaving closes the connection. The deadline is for everything, whatever the caller does meanwhile included.
+        Raises as `request`.
+        """
+        destination = self._checked(url)
+        deadline = asyncio.timeout(deadline_s)
+        try:
+            async with (
+                deadline,
+                self._hop(method, destination, headers=headers or {}, body=body, limit_bytes=limit_bytes) as answer,
+            ):
+                yield answer
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise _timed_out(destination.host, deadline_s) from error
 
     def _checked(self, url: str) -> Destination:
         try:
@@ -107,9 +138,10 @@ class OutboundClient:
             log.info("outbound.refused", why="url", message=error.message)
             raise
 
+    @asynccontextmanager
     async def _hop(
         self, method: str, destination: Destination, *, headers: Mapping[str, str], body: bytes, limit_bytes: int
-    ) -> OutboundReply:
+    ) -> AsyncIterator[OutboundAnswer]:
         host = destination.host
         addresses = await self._addresses(destination)
         try:
@@ -121,7 +153,7 @@ class OutboundClient:
         except OSError as error:
             raise OutboundFailed(f"{host} accepts no connection. Check the address, or try again later.") from error
         try:
-            return await exchange(
+            yield await exchange(
                 reader,
                 writer,
                 method=method,
@@ -130,8 +162,6 @@ class OutboundClient:
                 body=body,
                 limit_bytes=limit_bytes,
             )
-        except OSError as error:
-            raise OutboundFailed(f"{host} broke the connection off. Try again later.") from error
         finally:
             writer.transport.abort()
 
@@ -179,6 +209,10 @@ def _joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         return ""  # refused like every other address that cannot be read
+
+
+def _timed_out(host: str, deadline_s: float) -> OutboundTimedOut:
+    return OutboundTimedOut(f"{host} did not answer within {deadline_s:g} s. Try again later.")
 
 
 def _refusal(message: str, host: str, *, why: str) -> OutboundRefused:

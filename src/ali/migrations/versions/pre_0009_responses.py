@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ali.migrations.response_functions import FUNCTIONS, SIGNATURES
 from ali.migrations.tenancy import door, wall
@@ -89,7 +89,6 @@ def _response() -> None:
         sa.Column("conversation_id", sa.Uuid()),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("background", sa.Boolean(), nullable=False),
-        sa.Column("stored", sa.Boolean(), nullable=False),
         sa.Column("cancelling", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("instance_id", sa.Uuid()),
         sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
@@ -97,6 +96,7 @@ def _response() -> None:
         sa.Column("head", sa.LargeBinary(), nullable=False),
         sa.Column("input", sa.LargeBinary(), nullable=False),
         sa.Column("output", sa.LargeBinary(), nullable=False),
+        sa.Column("output_ids", ARRAY(sa.Text()), server_default="{}", nullable=False),
         sa.Column("request", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("id", name="response_pkey"),
         sa.CheckConstraint(
@@ -113,6 +113,7 @@ def _response() -> None:
         schema=SCHEMA,
         postgresql_where=sa.text("status in ('queued', 'in_progress')"),
     )
+    op.create_index("response_output_ids_idx", "response", ["output_ids"], schema=SCHEMA, postgresql_using="gin")
     op.create_index(
         "response_previous_id_idx",
         "response",

@@ -63,6 +63,11 @@ class ExtractiveUpstream:
         """Anthropic's Messages."""
         return Dialect.ANTHROPIC
 
+    @property
+    def speaks_responses(self) -> bool:
+        """No."""
+        return False
+
     async def send(self, call: UpstreamCall, deadlines: Deadlines) -> "ExtractiveReply":
         """Answer `call`: POST /v1/messages or /v1/messages/count_tokens. What is wrong with it comes as a reply.
 

@@ -36,7 +36,7 @@ _THOUGHTS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _CallNames:
+class CallNames:
     """How the events of one kind of call are called, and the field that holds what the model wrote."""
 
     delta: bytes
@@ -45,12 +45,12 @@ class _CallNames:
 
 
 _CALLS: Final = {
-    "function_call": _CallNames(
+    "function_call": CallNames(
         delta=b"response.function_call_arguments.delta",
         done="response.function_call_arguments.done",
         field="arguments",
     ),
-    "custom_tool_call": _CallNames(
+    "custom_tool_call": CallNames(
         delta=b"response.custom_tool_call_input.delta", done="response.custom_tool_call_input.done", field="input"
     ),
 }

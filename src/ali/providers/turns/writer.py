@@ -10,16 +10,18 @@ open side by side, since a chat stream mixes their deltas.
 Source: OpenAI API reference, "Responses", "Streaming events"; the Open Responses specification.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import orjson
 
 from ali.kernel.ids import new_id
 from ali.providers.turns.parts import OpenCall, OpenMessage, OpenReasoning
+from ali.providers.turns.served import OpenServed, ServedCall, ServedTool
 
 ItemStatus = Literal["completed", "incomplete"]
 CallKind = Literal["function_call", "custom_tool_call"]
+Piece = OpenMessage | OpenReasoning | OpenCall | OpenServed
 
 ITEM_PREFIXES: Final = {
     "message": "msg",
@@ -49,14 +51,17 @@ class OutputWriter:
     `first_number`: the `sequence_number` of the next event. Nothing here waits. A delta costs about 1 µs (measured).
     """
 
-    __slots__ = ("_buffer", "_calls", "_message", "_number", "_reasoning", "output")
+    __slots__ = ("_buffer", "_calls", "_message", "_number", "_reasoning", "_served_calls", "output", "served")
 
-    def __init__(self, *, first_number: int = 0) -> None:
+    def __init__(self, *, first_number: int = 0, served: Mapping[str, ServedTool] | None = None) -> None:
         self._number = first_number
+        self.served: Mapping[str, ServedTool] = served or {}
+        """The functions that this service runs itself, by the names that models know them under."""
+        self._served_calls: list[ServedCall] = []
         self._buffer: list[bytes] = []
         self._message: OpenMessage | None = None
         self._reasoning: OpenReasoning | None = None
-        self._calls: dict[Hashable, OpenCall] = {}
+        self._calls: dict[Hashable, OpenCall | OpenServed] = {}
         self.output: list[dict[str, Any]] = []
         """The items that have begun, by `output_index`; one that is open stands as it was added. See `snapshot`."""
 
@@ -214,24 +219,56 @@ class OutputWriter:
     ) -> None:
         """A call of the caller's tool; `key` names it among those that are open."""
         self._end_sequential()
+        if kind == "function_call" and (tool := self.served.get(name)) is not None:
+            self._begin_served(key, tool, call_id=call_id, function=name)
+            return
         call = OpenCall(
             new_item_id(kind), index=len(self.output), kind=kind, call_id=call_id, name=name, namespace=namespace
         )
         self._calls[key] = call
         self._added(call)
 
+    def _begin_served(self, key: Hashable, tool: ServedTool, *, call_id: str, function: str) -> None:
+        item_id = new_item_id(tool.kind)
+        call = OpenServed(item_id, index=len(self.output), tool=tool, call_id=call_id, function=function)
+        self._calls[key] = call
+        if tool.shown:
+            self._added(call)
+            self.event(f"response.{tool.kind}.in_progress", item_id=item_id, output_index=call.index)
+
     def arguments(self, key: Hashable, delta: str) -> None:
         """More of a call's arguments (or of a custom tool's input)."""
         call = self._calls[key]
         call.pieces.append(delta)
-        self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
+        if isinstance(call, OpenCall) or call.tool.shown:
+            self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
 
     def end_call(self, key: Hashable, *, status: ItemStatus = "completed") -> None:
-        """The call is whole."""
+        """The call is whole. One that this service runs is left for `take_calls`, unless the model was cut off in it."""
         call = self._calls.pop(key)
-        text = "".join(call.pieces)
-        self.event(call.names.done, item_id=call.item_id, output_index=call.index, **{call.names.field: text})
-        self._done(call, status)
+        hidden = isinstance(call, OpenServed) and not call.tool.shown
+        if not hidden:
+            text = "".join(call.pieces)
+            self.event(call.names.done, item_id=call.item_id, output_index=call.index, **{call.names.field: text})
+        if isinstance(call, OpenCall) or (status == "incomplete" and not hidden):
+            self._done(call, status)
+        elif status == "completed":
+            if not hidden:
+                self.output[call.index] = call.item("in_progress")
+            self._served_calls.append(call.whole())
+
+    def take_calls(self) -> list[ServedCall]:
+        """The calls that this service is to run, whole since the last time, in the model's order."""
+        calls, self._served_calls = self._served_calls, []
+        return calls
+
+    def end_served(self, call: ServedCall, item: dict[str, Any], *, outcome: str) -> None:
+        """A call that was shown has been run: `outcome` is `completed` or `failed`, `item` how it ended."""
+        if call.index is None:
+            raise ValueError("the call has no item yet")
+        kind = item["type"]
+        self.event(f"response.{kind}.{outcome}", item_id=call.item_id, output_index=call.index)
+        self.end_item(call.index, item)
 
     # Whole items, and the end
 
@@ -268,15 +305,16 @@ class OutputWriter:
             self._message = None
             self._done(message, status)
 
-    def _open(self) -> Sequence[OpenMessage | OpenReasoning | OpenCall]:
-        return [piece for piece in (self._message, self._reasoning, *self._calls.values()) if piece is not None]
+    def _open(self) -> Sequence[Piece]:
+        calls = [call for call in self._calls.values() if isinstance(call, OpenCall) or call.tool.shown]
+        return [piece for piece in (self._message, self._reasoning, *calls) if piece is not None]
 
-    def _added(self, piece: OpenMessage | OpenReasoning | OpenCall) -> None:
+    def _added(self, piece: Piece) -> None:
         item = piece.item("in_progress")
         self.output.append(item)
         self.event("response.output_item.added", output_index=piece.index, item=item)
 
-    def _done(self, piece: OpenMessage | OpenReasoning | OpenCall, status: ItemStatus) -> None:
+    def _done(self, piece: Piece, status: ItemStatus) -> None:
         item = piece.item(status)
         self.output[piece.index] = item
         self.event("response.output_item.done", output_index=piece.index, item=item)

@@ -1,0 +1,76 @@
+"""What can be wrong with a response that is asked for, or asked about.
+
+InvalidRequest                      400
+├── PreviousResponseNotFound        400  not there, another's, or one of its chain was deleted
+├── PreviousResponseUnusable        400  it still runs, or is part of a conversation
+├── ContextTooLong                  400  what was said before does not fit the model
+├── ToolNotOffered                  400  a hosted tool that the model's provider does not run
+└── NotCancellable, NotStreamable   400  it was not made in the background, or has ended
+NotFound
+├── ResponseNotFound                404
+└── ConversationNotFound            404
+ConversationLocked                  409  another response runs in it
+StateUnavailable                    503  the database does not answer
+"""
+
+from ali.kernel.errors import Conflict, InvalidRequest, NotFound, Unavailable
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """400: there is no such response to go on from."""
+
+    code = "previous_response_not_found"
+
+
+class PreviousResponseUnusable(InvalidRequest):
+    """400: the response is there, but nothing can go on from it."""
+
+    code = "previous_response_unusable"
+
+
+class ContextTooLong(InvalidRequest):
+    """400: the context does not fit the model's window."""
+
+    code = "context_length_exceeded"
+
+
+class ToolNotOffered(InvalidRequest):
+    """400: nobody here runs that tool for that model."""
+
+    code = "tool_not_supported"
+
+
+class NotCancellable(InvalidRequest):
+    """400: only background responses that have not ended can be cancelled."""
+
+    code = "response_not_cancellable"
+
+
+class NotStreamable(InvalidRequest):
+    """400: only background responses keep their events."""
+
+    code = "response_not_streamable"
+
+
+class ResponseNotFound(NotFound):
+    """404: no such response in this project."""
+
+    code = "response_not_found"
+
+
+class ConversationNotFound(NotFound):
+    """404: no such conversation in this project."""
+
+    code = "conversation_not_found"
+
+
+class ConversationLocked(Conflict):
+    """409: another response runs in the conversation. Callers' SDKs try again by themselves."""
+
+    code = "conversation_locked"
+
+
+class StateUnavailable(Unavailable):
+    """503: what was said before cannot be read, or what came out cannot be kept."""
+
+    code = "state_unavailable"

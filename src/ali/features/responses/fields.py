@@ -1,0 +1,155 @@
+"""The plain parameters of a response: what each may be, and what the response object says where none was sent.
+
+Source: OpenAI API reference, "Create a model response".
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ali.kernel.errors import InvalidRequest
+
+Check = Callable[[Any, str], None]
+
+_MOST_TOKENS: Final = 10**9
+
+
+def _refused(param: str, wanted: str, value: object) -> InvalidRequest:
+    code = "invalid_type" if isinstance(value, (dict, list, bool)) else "invalid_value"
+    return InvalidRequest(f"Invalid value for '{param}': expected {wanted}.", param=param, code=code)
+
+
+def boolean(value: object, param: str) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise _refused(param, "true or false", value)
+
+
+def number(least: float, most: float) -> Check:
+    """A number within bounds."""
+
+    def check(value: object, param: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise _refused(param, f"a number from {least:g} to {most:g}", value)
+
+    return check
+
+
+def whole(least: int, most: int) -> Check:
+    """A whole number within bounds."""
+
+    def check(value: object, param: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise _refused(param, f"a whole number from {least} to {most}", value)
+
+    return check
+
+
+def text(most: int) -> Check:
+    """A string of at most so many characters."""
+
+    def check(value: object, param: str) -> None:
+        if not isinstance(value, str):
+            raise _refused(param, "a string", value)
+        if len(value) > most:
+            raise InvalidRequest(
+                f"Invalid '{param}': string too long. Send at most {most} characters.",
+                param=param,
+                code="string_above_max_length",
+            )
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    """One of some words."""
+
+    def check(value: object, param: str) -> None:
+        if value not in words:
+            raise _refused(param, "one of " + ", ".join(words), value)
+
+    return check
+
+
+def structure(members: Mapping[str, Check]) -> Check:
+    """An object; its known members are checked, others are the provider's to judge."""
+
+    def check(value: object, param: str) -> None:
+        if not isinstance(value, dict):
+            raise _refused(param, "an object", value)
+        for name, member in members.items():
+            if value.get(name) is not None:
+                member(value[name], f"{param}.{name}")
+
+    return check
+
+
+def _format(value: object, param: str) -> None:
+    structure({})(value, param)
+    assert isinstance(value, dict)  # noqa: S101 - checked just above
+    one_of("text", "json_object", "json_schema")(value.get("type"), f"{param}.type")
+    if value["type"] != "json_schema":
+        return
+    for name, member in (("name", text(64)), ("schema", structure({}))):
+        if value.get(name) is None:
+            raise InvalidRequest(
+                f"Missing required parameter: '{param}.{name}'.",
+                param=f"{param}.{name}",
+                code="missing_required_parameter",
+            )
+        member(value[name], f"{param}.{name}")
+
+
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+CHECKS: Final[dict[str, Check]] = {
+    "background": boolean,
+    "instructions": text(10 * 1024 * 1024),
+    "max_output_tokens": whole(1, _MOST_TOKENS),
+    "max_tool_calls": whole(1, _MOST_TOKENS),
+    "parallel_tool_calls": boolean,
+    "prompt": structure({"id": text(200), "version": text(200), "variables": structure({})}),
+    "prompt_cache_key": text(1024),
+    "prompt_cache_retention": one_of("in_memory", "24h"),
+    "reasoning": structure({"effort": one_of(*_EFFORTS), "summary": one_of("auto", "concise", "detailed")}),
+    "safety_identifier": text(128),
+    "service_tier": one_of("auto", "default", "flex", "fast", "priority", "scale", "ultrafast"),
+    "store": boolean,
+    "stream": boolean,
+    "stream_options": structure({"include_obfuscation": boolean}),
+    "temperature": number(0, 2),
+    "text": structure({"format": _format, "verbosity": one_of("low", "medium", "high")}),
+    "top_logprobs": whole(0, 20),
+    "top_p": number(0, 1),
+    "truncation": one_of("auto", "disabled"),
+    "user": text(512),
+}
+"""Each parameter that this service itself looks at, but for those with a module of their own."""
+
+INCLUDABLE: Final = frozenset(
+    {
+        "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+        "file_search_call.results",
+        "message.input_image.image_url",
+        "message.output_text.logprobs",
+        "reasoning.encrypted_content",
+        "web_search_call.action.sources",
+        "web_search_call.results",
+    }
+)
+
+
+def check_fields(document: Mapping[str, Any]) -> None:
+    """Raises `InvalidRequest` for the first parameter that is not what it may be; null is as if it were not there."""
+    for name, check in CHECKS.items():
+        value = document.get(name)
+        if value is not None:
+            check(value, name)
+    include = document.get("include")
+    if include is None:
+        return
+    if not isinstance(include, list):
+        raise _refused("include", "a list", include)
+    for at, word in enumerate(include):
+        if word not in INCLUDABLE:
+            raise _refused(f"include[{at}]", "one of " + ", ".join(sorted(INCLUDABLE)), word)

@@ -1,0 +1,258 @@
+"""The state of responses in PostgreSQL: begun with what was said before, settled with what came out.
+
+A response that neither goes on from something nor is kept needs no database. Any other takes one round trip to begin
+and one to settle; long ones also leave a checkpoint now and then.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import psycopg
+import psycopg_pool
+from psycopg.rows import TupleRow
+
+from ali.features.identity.naming import Kind, named
+from ali.features.metering.ledger import DEAD_AFTER_S
+from ali.features.responses import queries
+from ali.features.responses.errors import (
+    ContextTooLong,
+    ConversationLocked,
+    PreviousResponseNotFound,
+    PreviousResponseUnusable,
+    StateUnavailable,
+)
+from ali.features.responses.request import conversation_not_found, previous_not_found
+from ali.kernel.db import Pool
+from ali.kernel.errors import InvalidRequest, NotFound
+
+Json = dict[str, Any]
+
+_DEADLINE_S: Final = 5.0
+_MOST_FOUND: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Whose response it is, which one, and what it goes on from."""
+
+    organization_id: UUID
+    project_id: UUID
+    response_id: UUID
+    conversation_id: UUID | None = None
+    previous_id: UUID | None = None
+    kept: bool = True
+
+    @property
+    def needs_state(self) -> bool:
+        """Whether the database is asked at all."""
+        return self.kept or self.conversation_id is not None or self.previous_id is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What was said before, oldest first. `cut`: there is more, which was not read."""
+
+    items: list[Json]
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a response ended: its status and object, its output, what its conversation gets, its last events."""
+
+    status: str
+    head: Json
+    output: list[Json]
+    added: Sequence[Json] = ()
+    first_number: int | None = None
+    last_number: int | None = None
+    events: bytes | None = None
+
+
+class ResponseState:
+    """Reads and writes responses. `instance_id`: this process's, whose heartbeat the ledger writes."""
+
+    def __init__(self, pool: Pool, *, instance_id: UUID) -> None:
+        self._pool = pool
+        self.instance_id = instance_id
+
+    async def begin(
+        self,
+        place: Place,
+        *,
+        head: Json,
+        items: Sequence[Json],
+        status: str = "in_progress",
+        background: bool = False,
+        request: bytes | None = None,
+        most_bytes: int,
+    ) -> Context:
+        """Write the row of a response that is kept, claim its conversation, read at most `most_bytes` of what was said.
+
+        One round trip, or none. Raises `InvalidRequest` for a previous response or conversation that is not there or
+        cannot be used, `ConversationLocked`, `StateUnavailable`; then nothing was written.
+        """
+        if not place.needs_state:
+            return Context(items=[])
+        rows = await self._rows(
+            queries.BEGIN,
+            *(place.organization_id, place.project_id, place.response_id, self.instance_id),
+            *(place.previous_id, place.conversation_id, status, background, place.kept),
+            *(orjson.dumps(head), orjson.dumps(items), request, most_bytes, DEAD_AFTER_S),
+        )
+        read: list[list[Json]] = []
+        cut = False
+        for verdict, first, second in rows:
+            if verdict == "link":
+                read.append([*orjson.loads(first), *orjson.loads(second)])
+            elif verdict == "item":
+                read.append([orjson.loads(first)])
+            elif verdict == "cut":
+                cut = True
+            elif verdict != "ok":
+                raise _refusal(verdict, place, first)
+        return Context(items=[item for group in reversed(read) for item in group], cut=cut)
+
+    async def settle(self, place: Place, ending: Ending) -> None:
+        """Write how the response ended, add to its conversation, end its claim: all in one transaction.
+
+        Raises `StateUnavailable`: the database does not answer, or another process has taken the response over.
+        """
+        if not (place.kept or place.conversation_id is not None):
+            return
+        rows = await self._rows(
+            queries.SETTLE,
+            *(place.organization_id, place.project_id, place.response_id, self.instance_id, place.conversation_id),
+            *(place.kept, ending.status, orjson.dumps(ending.head), orjson.dumps(ending.output)),
+            [item["id"] for item in ending.output if "id" in item],
+            *([item["id"] for item in ending.added], [item["type"] for item in ending.added]),
+            [orjson.dumps(item) for item in ending.added],
+            *(ending.first_number, ending.last_number, ending.events),
+        )
+        if rows[0][0] == "taken_over":
+            raise StateUnavailable("Another process has ended this response, because this one seemed dead.")
+
+    async def checkpoint(
+        self,
+        place: Place,
+        *,
+        output: list[Json] | None,
+        numbers: tuple[int, int] | None = None,
+        events: bytes | None = None,
+    ) -> str:
+        """Leave what there is so far. `ok`; `cancel`: it shall stop; `gone`: deleted, ended or taken over."""
+        first, last = numbers or (None, None)
+        rows = await self._rows(
+            queries.CHECKPOINT,
+            *(place.organization_id, place.project_id, place.response_id, self.instance_id),
+            *(None if output is None else orjson.dumps(output), first, last, events),
+        )
+        verdict: str = rows[0][0]
+        return verdict
+
+    async def release(self, place: Place) -> None:
+        """End the claim on the conversation of a response that came to nothing."""
+        if place.conversation_id is not None:
+            await self._rows(
+                queries.RELEASE, place.organization_id, place.project_id, place.conversation_id, place.response_id
+            )
+
+    async def find_items(self, place: Place, names: Sequence[str]) -> dict[str, Json]:
+        """Items that came out of stored responses of the project, by their ids. One round trip."""
+        rows = await self._rows(queries.FIND_ITEMS, place.organization_id, place.project_id, list(names), _MOST_FOUND)
+        wanted = set(names)
+        return {item["id"]: item for (output,) in rows for item in orjson.loads(output) if item.get("id") in wanted}
+
+    async def input_of(self, place: Place, *, most_bytes: int) -> list[Json]:
+        """What a stored response was asked, with what was said before it in its chain, oldest first."""
+        rows = await self._rows(
+            queries.READ_CHAIN, place.organization_id, place.project_id, place.response_id, most_bytes
+        )
+        links = [(first, second) for verdict, _, first, second in rows if verdict == "ok"]
+        said: list[Json] = []
+        for at, (first, second) in enumerate(reversed(links)):
+            said += orjson.loads(first)
+            if at < len(links) - 1:
+                said += orjson.loads(second)
+        return said
+
+    async def cancel(self, place: Place) -> tuple[str, UUID | None]:
+        """Ask a background response to stop. Its status so far (or why it cannot), and which process runs it."""
+        rows = await self._rows(queries.CANCEL, place.organization_id, place.project_id, place.response_id)
+        return rows[0][0], rows[0][1]
+
+    async def take(self, *, only_queued: bool, at_most: int) -> list[TupleRow]:
+        """Responses that wait to be run, and (unless `only_queued`) those whose process died: this process's now."""
+        return await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
+
+    async def events(self, place: Place, *, after: int) -> list[tuple[int, int, bytes]]:
+        """Pieces of the event log that hold numbers above `after`, in order."""
+        tenant, statement = queries.EVENTS
+        try:
+            async with asyncio.timeout(_DEADLINE_S), self._pool.connection() as connection, connection.transaction():
+                await connection.execute(tenant, (str(place.organization_id), str(place.project_id)))
+                cursor = await connection.execute(statement, (place.response_id, after + 1), binary=True)
+                return [(row[0], row[1], bytes(row[2])) for row in await cursor.fetchall()]
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
+            raise _unavailable() from error
+
+    async def _rows(self, statement: str, *parameters: object) -> list[TupleRow]:
+        try:
+            async with asyncio.timeout(_DEADLINE_S), self._pool.connection() as connection:
+                cursor = await connection.execute(statement, parameters, binary=True)
+                return await cursor.fetchall()
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
+            raise _unavailable() from error
+
+
+def _unavailable() -> StateUnavailable:
+    return StateUnavailable(
+        "The service's database does not answer, so what was said before cannot be read, nor what comes out be kept. "
+        "Try again shortly."
+    )
+
+
+def _refusal(verdict: str, place: Place, link: bytes | None) -> InvalidRequest | NotFound:
+    previous = named(Kind.RESPONSE, place.previous_id) if place.previous_id else ""
+    match verdict:
+        case "previous_not_found":
+            return previous_not_found(previous)
+        case "previous_broken":
+            deleted = named(Kind.RESPONSE, UUID(link.decode())) if link else "one"
+            return PreviousResponseNotFound(
+                f"The chain of '{previous}' is broken: {deleted} was deleted. Send the whole input without "
+                "previous_response_id.",
+                param="previous_response_id",
+            )
+        case "previous_unfinished":
+            return PreviousResponseUnusable(
+                f"Previous response with id '{previous}' has not ended yet. Wait until its status is completed.",
+                param="previous_response_id",
+            )
+        case "previous_in_conversation":
+            return PreviousResponseUnusable(
+                f"Previous response with id '{previous}' is part of a conversation. Go on with `conversation`.",
+                param="previous_response_id",
+            )
+        case "conversation_busy":
+            return ConversationLocked(
+                "Another response is running in this conversation. Try again when it has ended.",
+                param="conversation",
+                headers=(("retry-after-ms", "500"), ("retry-after", "1")),
+            )
+        case _:
+            name = named(Kind.CONVERSATION, place.conversation_id) if place.conversation_id else ""
+            return conversation_not_found(name)
+
+
+def too_long(window_tokens: int) -> ContextTooLong:
+    """What was said before is longer than any model of this route can read."""
+    return ContextTooLong(
+        f"Your input exceeds the context window of this model ({window_tokens} tokens). Send less, go on from a later "
+        "response, or set truncation to auto.",
+        param="input",
+    )

@@ -1,0 +1,150 @@
+"""One turn: a call of a model at one target, said in its words, its stream coming back as our events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from ali.features.chat.attempt import (
+    DEFAULT_MAX_TOKENS,
+    expect_event_stream,
+    expect_success,
+    limit_headers_of,
+    written,
+)
+from ali.features.chat.live_stream import LiveStream
+from ali.features.chat.operations import RESPONSES
+from ali.features.chat.routing import Target
+from ali.features.responses.errors import ToolNotOffered
+from ali.features.responses.sealing import Seals
+from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall
+from ali.providers.translate import anthropic_version_for
+from ali.providers.turns import OutputWriter
+from ali.providers.turns.chat_request import turn_to_chat
+from ali.providers.turns.chat_turn import ChatTurn
+from ali.providers.turns.messages_request import turn_to_messages
+from ali.providers.turns.messages_turn import MessagesTurn
+from ali.providers.turns.native_request import turn_to_responses
+from ali.providers.turns.native_turn import NativeTurn
+
+Json = dict[str, Any]
+
+NATIVE_PATH: Final = "/responses"
+
+
+class TurnRelay(StreamRelay, Protocol):
+    """A relay of one turn: it writes into the response's writer."""
+
+    incomplete_reason: str | None
+    """Why the model was cut off; None where it came to its own end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnContext:
+    """What every turn of one response needs."""
+
+    project_id: UUID
+    writer: OutputWriter
+    seals: Seals
+    deadlines: Deadlines
+    max_body_bytes: int
+    max_event_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the model is asked in one turn. `functions`: the caller's tools, and those this service runs, as functions;
+    `hosted`: the provider's own, with their places in the request's list.
+    """
+
+    parameters: Json
+    items: Sequence[Json]
+    functions: Sequence[Json] = ()
+    hosted: Sequence[Json] = ()
+
+    def request(self, *, model: str) -> Json:
+        """A Responses request with everything in it."""
+        request = {**self.parameters, "model": model, "input": list(self.items)}
+        if self.functions or self.hosted:
+            request["tools"] = [*self.functions, *self.hosted]
+        return request
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamedTurn:
+    """A turn that has begun. Its stream is the caller's to close."""
+
+    target: Target
+    stream: LiveStream
+    relay: TurnRelay
+    headers: list[tuple[bytes, bytes]]
+    dropped: tuple[str, ...]
+
+
+async def attempt_turn(target: Target, *, question: Question, context: TurnContext) -> StreamedTurn:
+    """Ask `target`; its first event has arrived. Raises `UpstreamError`, or `InvalidRequest` for what cannot be said."""
+    call, relay, dropped = _prepared(target, question, context)
+    reply = await target.upstream.send(call, context.deadlines)
+    try:
+        await expect_success(reply, target=target, operation=RESPONSES)
+        expect_event_stream(reply, provider=target.upstream.name)
+        stream = LiveStream(
+            reply,
+            relay,
+            provider=target.upstream.name,
+            deadlines=context.deadlines,
+            max_event_bytes=context.max_event_bytes,
+            max_bytes=context.max_body_bytes,
+            dropped=dropped,
+        )
+        await stream.begin()
+    except BaseException:
+        await reply.close()
+        raise
+    return StreamedTurn(
+        target=target,
+        stream=stream,
+        relay=relay,
+        headers=limit_headers_of(reply, target, RESPONSES),
+        dropped=dropped,
+    )
+
+
+def _prepared(
+    target: Target, question: Question, context: TurnContext
+) -> tuple[UpstreamCall, TurnRelay, tuple[str, ...]]:
+    """The call in the target's words, and what reads its answer."""
+    upstream, writer = target.upstream, context.writer
+    name = f"{upstream.name}/{target.model}"
+    seal = context.seals.sealing(project_id=context.project_id, model=name)
+    unseal = context.seals.unsealing(project_id=context.project_id, model=name)
+    request = question.request(model=target.model)
+    if upstream.speaks_responses:
+        translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal)
+        native = NativeTurn(writer, provider=upstream.name, seal=seal)
+        return _call(NATIVE_PATH, translated), native, translated.dropped
+    if question.hosted:
+        kind = str(question.hosted[0].get("type"))[:64]
+        raise ToolNotOffered(
+            f"The tool {kind} runs at OpenAI alone, and this model is not served there. Use one of OpenAI's models, or "
+            "leave the tool out.",
+            param="tools",
+        )
+    if upstream.dialect is Dialect.ANTHROPIC:
+        translated = turn_to_messages(
+            request,
+            model=target.model,
+            default_max_tokens=target.card.default_max_tokens if target.card else DEFAULT_MAX_TOKENS,
+            anthropic_version="2023-06-01" if target.has("sampling_parameters") else "2026-10-21",
+            unseal=unseal,
+        )
+        custom = frozenset(tool["name"] for tool in question.functions if tool["type"] == "custom")
+        relay = MessagesTurn(writer, provider=upstream.name, seal=seal, custom_tools=custom)
+        version = (("anthropic-version", anthropic_version_for(translated.body)),)
+        return _call("/v1/messages", translated, version), relay, translated.dropped
+    translated = turn_to_chat(request, model=target.model)
+    return _call("/chat/completions", translated), ChatTurn(writer, provider=upstream.name), translated.dropped
+
+
+def _call(path: str, translated: Translated[Json], headers: tuple[tuple[str, str], ...] = ()) -> UpstreamCall:
+    return UpstreamCall(path=path, body=written(translated.body), headers=headers, stream=True)
