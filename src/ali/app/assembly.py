@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from ali.app.background import Background
 from ali.app.outbound import webhook_post
 from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
@@ -16,7 +17,6 @@ from ali.features.chat.gateway import Gateway
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.tally import Tally
-from ali.features.files.store import FileStore
 from ali.features.idempotency import Claims, Keeping, Sealer
 from ali.features.identity.housekeeping import Housekeeping
 from ali.features.identity.recognise_session import SessionRing
@@ -28,9 +28,11 @@ from ali.features.metering.limiting import Limiter, RuleBook
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.ids import uuid7
-from ali.kernel.objects import Objects
 from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
+
+_BATCH_DRAIN_S = 1.0
+"""What lines of batches get to end once the requests have had their time; others run them again."""
 
 
 async def assemble(
@@ -85,20 +87,22 @@ async def assemble(
     keeper = BudgetKeeper(
         pool, book, reservations, hmac_secret=hmac_secret, post=webhook_post(settings), metrics=metrics
     )
-    objects = Objects(settings.objects)
-    stack.push_async_callback(objects.close)
-    files = FileStore(sessions, pool, objects, max_bytes=settings.max_file_bytes)
+    background = Background(
+        settings, sessions, pool, authenticator=authenticator, metrics=metrics, instance_id=instance_id, api=api
+    )
+    stack.push_async_callback(background.objects.close)
     await epoch.poll()
     running = (
         *(epoch.run(), ledger.run(), ledger.keep_house(), limiter.run()),
         *(keeper.keep_house(), keeper.tell_thresholds()),
         *(desk.letters.run(), desk.records.run()),
-        *((files.keep_house(),) if settings.background == "here" else ()),
+        *(background.chores() if settings.background == "here" else ()),
     )
     chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
+    stack.push_async_callback(background.batches.drain, deadline_s=_BATCH_DRAIN_S)
     router = router_over(upstreams, settings)
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     tally = Tally(metrics)
@@ -112,7 +116,9 @@ async def assemble(
         router=router,
         pool=pool,
         metrics=metrics,
-        files=files,
+        files=background.files,
+        batches=background.batches,
+        public_url=settings.public_url,
     )
     api.state.keeping = Keeping(
         authenticator=authenticator,

@@ -12,6 +12,9 @@ from ali.app.document import describe
 from ali.app.operations import add_operator_routes
 from ali.app.ordinary import Ordinary
 from ali.app.stores import limiter_kind, repeats_kind
+from ali.features.batches.http import MESSAGE_BATCHES_PATH
+from ali.features.batches.http import ROUTERS as BATCHES_ROUTERS
+from ali.features.batches.naming import MOST_MESSAGE_BYTES
 from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
@@ -46,6 +49,7 @@ class Edge:
 
     def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
         self.api = api
+        api.state.route = self._route
         self._ordinary = Ordinary(api, lambda: api.state.metrics)
         self._doorway = Doorway(Once(self._route, lambda: api.state.keeping), rules)
 
@@ -69,7 +73,10 @@ class Edge:
 def _edge_rules(settings: Settings) -> EdgeRules:
     return EdgeRules(
         hot_paths=_HOT.keys(),
-        large_paths={FILES_PATH: settings.max_file_bytes + _FORM_BYTES},
+        large_paths={
+            FILES_PATH: settings.max_file_bytes + _FORM_BYTES,
+            MESSAGE_BATCHES_PATH: min(MOST_MESSAGE_BYTES, settings.max_file_bytes),
+        },
         max_body_bytes=settings.max_body_bytes,
         max_json_bytes=settings.max_json_bytes,
         cors_origins=settings.cors_origins,
@@ -100,7 +107,14 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    for router in (chat_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS, *FILES_ROUTERS):
+    for router in (
+        chat_http.router,
+        *IDENTITY_ROUTERS,
+        *KEYS_ROUTERS,
+        *METERING_ROUTERS,
+        *FILES_ROUTERS,
+        *BATCHES_ROUTERS,
+    ):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.files.models import StoredFile
@@ -88,3 +88,21 @@ async def hold(session: AsyncSession, project_id: UUID, file_id: UUID | None, *,
     row.holds += 1
     await session.flush()
     return row
+
+
+async def keep_held(session: AsyncSession, file_id: UUID, *, purpose: str, size_bytes: int) -> StoredFile:
+    """Keep a file that was written a moment ago, held by what is made in the same transaction."""
+    row: StoredFile | None = await session.scalar(
+        update(StoredFile)
+        .where(StoredFile.id == file_id, StoredFile.state == "writing")
+        .values(state="ready", purpose=purpose, size_bytes=size_bytes, holds=1)
+        .returning(StoredFile)
+    )
+    if row is None:
+        raise missing()
+    return row
+
+
+async def let_go(session: AsyncSession, file_id: UUID) -> None:
+    """Delete a file that nothing leads to any more."""
+    await session.execute(update(StoredFile).where(StoredFile.id == file_id).values(state="gone"))
