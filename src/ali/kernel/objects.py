@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -116,10 +117,11 @@ class Objects:
         """Delete an object; one that is not there is gone already."""
         from obstore import delete  # noqa: PLC0415 - as above
 
-        try:
-            await self._do(lambda: delete(self._store, name))
-        except ObjectMissing:
-            return
+        def gone() -> None:
+            with suppress(FileNotFoundError):
+                delete(self._store, name)
+
+        await self._do(gone)
 
     async def probe(self) -> None:
         """Write, read and delete an object: whether the store can be used."""
