@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import openai
@@ -44,10 +45,29 @@ async def ended(client: openai.AsyncOpenAI, batch_id: str) -> Batch:
 
 async def until(client: openai.AsyncOpenAI, batch_id: str, statuses: frozenset[str]) -> Batch:
     """The batch once it has one of these statuses."""
+
+    async def reached() -> bool:
+        return (await client.batches.retrieve(batch_id)).status in statuses
+
+    await eventually(reached)
+    return await client.batches.retrieve(batch_id)
+
+
+async def completed(client: openai.AsyncOpenAI, batch_id: str, at_least: int) -> None:
+    """Return once so many lines have run well."""
+
+    async def reached() -> bool:
+        counts = (await client.batches.retrieve(batch_id)).request_counts
+        return counts is not None and counts.completed >= at_least
+
+    await eventually(reached)
+
+
+async def eventually(reached: Callable[[], Awaitable[bool]]) -> None:
+    """Return once it is so."""
     async with asyncio.timeout(_DEADLINE_S):
-        while (batch := await client.batches.retrieve(batch_id)).status not in statuses:
+        while not await reached():  # noqa: ASYNC110 - the service tells nobody
             await asyncio.sleep(0.05)
-    return batch
 
 
 async def lines_of(client: openai.AsyncOpenAI, file_id: str | None) -> list[dict[str, Any]]:

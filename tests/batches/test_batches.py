@@ -10,7 +10,7 @@ import pytest
 
 from ali.kernel.errors import AuthenticationFailed
 from ali.ops.simulator import Simulator
-from tests.batches.batched import CHAT, client_of, ended, handed_in, jsonl, line, lines_of, until
+from tests.batches.batched import CHAT, client_of, completed, ended, handed_in, jsonl, line, lines_of, until
 from tests.fixtures.database import issue_key, make_tenant
 from tests.fixtures.service import Serve, Service, providers
 
@@ -170,9 +170,7 @@ async def test_a_cancelled_batch_keeps_what_is_done_and_runs_no_more(
 ) -> None:
     content = jsonl(*(line(f"q{n}", "[[latency:0.2]]") for n in range(200)))
     made = await handed_in(client, content)
-    async with asyncio.timeout(20):
-        while (await counts(client, made.id))["completed"] < 4:
-            await asyncio.sleep(0.05)
+    await completed(client, made.id, at_least=4)
     cancelling = await client.batches.cancel(made.id)
     assert cancelling.status == "cancelling"
     assert (await client.batches.cancel(made.id)).status in ("cancelling", "cancelled")
@@ -198,9 +196,7 @@ async def test_a_batch_whose_window_ends_is_expired_and_keeps_what_is_done(
     batches: Service, client: openai.AsyncOpenAI
 ) -> None:
     made = await handed_in(client, jsonl(*(line(f"q{n}", "[[latency:0.2]]") for n in range(200))))
-    async with asyncio.timeout(20):
-        while (await counts(client, made.id))["completed"] < 4:
-            await asyncio.sleep(0.05)
+    await completed(client, made.id, at_least=4)
     await restarted_with(batches, made.id, "expires_at = now()")
     batch = await ended(client, made.id)
     assert batch.status == "expired"
@@ -225,9 +221,7 @@ async def restarted_with(batches: Service, batch_id: str, change: str) -> None:
 
 async def test_a_batch_that_is_handed_over_runs_each_line_once(batches: Service, client: openai.AsyncOpenAI) -> None:
     made = await handed_in(client, jsonl(*(line(f"q{n}", "[[latency:0.1]]") for n in range(30))))
-    async with asyncio.timeout(20):
-        while (await counts(client, made.id))["completed"] < 4:
-            await asyncio.sleep(0.02)
+    await completed(client, made.id, at_least=4)
     await restarted_with(batches, made.id, "resume_at = null")
     batch = await ended(client, made.id)
     assert (batch.status, await counts(client, made.id)) == (
@@ -244,9 +238,7 @@ async def test_whoever_may_nothing_any_more_has_their_batch_ended_and_what_is_do
     owner = issue_key(batches.tenant, role="owner")
     async with client_of(batches, key=key.secret) as theirs, client_of(batches, key=owner.secret) as ours:
         made = await handed_in(theirs, jsonl(*(line(f"q{n}", "[[latency:0.2]]") for n in range(100))))
-        async with asyncio.timeout(20):
-            while (await counts(ours, made.id))["completed"] < 2:
-                await asyncio.sleep(0.05)
+        await completed(ours, made.id, at_least=2)
         statements: dict[str, Callable[[psycopg.Connection], object]] = {
             "revoked": lambda c: c.execute("update ali.api_key set revoked_at = now() where id = %s", (key.id,)),
             "person gone": lambda c: c.execute("delete from ali.project_member where user_id = %s", (key.user_id,)),
@@ -294,9 +286,7 @@ async def test_the_providers_limit_and_its_hiccups_are_waited_for(
 ) -> None:
     content = jsonl(line("limited", "[[status:429]]"), line("good"))
     made = await handed_in(client, content)
-    async with asyncio.timeout(20):
-        while (await counts(client, made.id)).get("completed", 0) < 1:
-            await asyncio.sleep(0.05)
+    await completed(client, made.id, at_least=1)
     assert (await client.batches.retrieve(made.id)).status == "in_progress"
     await client.batches.cancel(made.id)
     assert (await ended(client, made.id)).status == "cancelled"

@@ -11,6 +11,7 @@ import pytest
 from anthropic.types.messages import MessageBatch
 
 from ali.ops.simulator import Simulator
+from tests.batches.batched import eventually
 from tests.fixtures.database import issue_key, make_tenant
 from tests.fixtures.service import Serve, Service, providers
 from tests.tenancy.wire import Request, ask
@@ -39,12 +40,19 @@ def asked(custom_id: str, text: str = "Hello", **params: Any) -> Any:  # noqa: A
     }
 
 
+def client_of(service: Service) -> anthropic.AsyncAnthropic:
+    """Anthropic's SDK against the service."""
+    return anthropic.AsyncAnthropic(base_url=service.url, api_key=service.tenant.secret, max_retries=0)
+
+
 async def ended(client: anthropic.AsyncAnthropic, batch_id: str) -> MessageBatch:
     """The batch at its end."""
-    async with asyncio.timeout(30):
-        while (batch := await client.messages.batches.retrieve(batch_id)).processing_status != "ended":
-            await asyncio.sleep(0.05)
-    return batch
+
+    async def reached() -> bool:
+        return (await client.messages.batches.retrieve(batch_id)).processing_status == "ended"
+
+    await eventually(reached)
+    return await client.messages.batches.retrieve(batch_id)
 
 
 async def results_of(client: anthropic.AsyncAnthropic, batch_id: str) -> list[Any]:
@@ -114,32 +122,30 @@ async def test_a_cancelled_batch_keeps_what_is_done(client: anthropic.AsyncAnthr
 
 
 async def test_a_batch_cancelled_before_it_began_names_each_request(serve: Serve, simulator: Simulator) -> None:
-    async with serve(**providers(simulator), drain_s=1, background="worker") as service:
-        async with anthropic.AsyncAnthropic(base_url=service.url, api_key=service.tenant.secret) as client:
-            made = await client.messages.batches.create(requests=[asked("a"), asked("b")])
-            await client.messages.batches.cancel(made.id)
-            running = asyncio.create_task(service.app.api.state.batches.run())
-            await ended(client, made.id)
-            assert [(each.custom_id, each.result.type) for each in await results_of(client, made.id)] == [
-                ("a", "canceled"),
-                ("b", "canceled"),
-            ]
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    async with serve(**providers(simulator), drain_s=1, background="worker") as service, client_of(service) as client:
+        made = await client.messages.batches.create(requests=[asked("a"), asked("b")])
+        await client.messages.batches.cancel(made.id)
+        running = asyncio.create_task(service.app.api.state.batches.run())
+        await ended(client, made.id)
+        assert [(each.custom_id, each.result.type) for each in await results_of(client, made.id)] == [
+            ("a", "canceled"),
+            ("b", "canceled"),
+        ]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_an_expired_batch_says_so_of_each_request(serve: Serve, simulator: Simulator) -> None:
-    async with serve(**providers(simulator), drain_s=1, background="worker") as service:
-        async with anthropic.AsyncAnthropic(base_url=service.url, api_key=service.tenant.secret) as client:
-            made = await client.messages.batches.create(requests=[asked("a"), asked("b")])
-            with psycopg.connect(service.tenant.dsn) as connection:
-                connection.execute("update ali.batch set expires_at = now() where id = %s", (made.id[-32:],))
-            running = asyncio.create_task(service.app.api.state.batches.run())
-            batch = await ended(client, made.id)
-            assert batch.request_counts.expired == 2
-            assert {each.result.type for each in await results_of(client, made.id)} == {"expired"}
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+    async with serve(**providers(simulator), drain_s=1, background="worker") as service, client_of(service) as client:
+        made = await client.messages.batches.create(requests=[asked("a"), asked("b")])
+        with psycopg.connect(service.tenant.dsn) as connection:
+            connection.execute("update ali.batch set expires_at = now() where id = %s", (made.id[-32:],))
+        running = asyncio.create_task(service.app.api.state.batches.run())
+        batch = await ended(client, made.id)
+        assert batch.request_counts.expired == 2
+        assert {each.result.type for each in await results_of(client, made.id)} == {"expired"}
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_batch_that_has_ended_can_be_deleted_with_its_results(
@@ -175,7 +181,8 @@ async def test_lists_have_pages_in_both_directions(client: anthropic.AsyncAnthro
     "body",
     [
         b"", b"null", b"[]", b"{}", b'{"requests": []}', b'{"requests": {}}', b'{"requests": [1]}',
-        b'{"requests": [{}]}', b'{"requests": [{"custom_id": "a"}]}', b'{"requests": [{"custom_id": "a", "params": 1}]}',
+        b'{"requests": [{}]}', b'{"requests": [{"custom_id": "a"}]}',
+        b'{"requests": [{"custom_id": "a", "params": 1}]}',
         b'{"requests": [{"custom_id": "a b", "params": {}}]}', b'{"requests": [{"custom_id": "a", "params": {}}',
         b'{"requests": [{"custom_id": "a", "params": {}}]', b'{"requests": [{"custom_id": "a", "params": {}}]}}',
         b'{"requests": [{"custom_id": "a", "params": {}}], "more": 1}',
