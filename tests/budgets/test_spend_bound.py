@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from ali.features.chat.envelope import read_envelope
 from ali.features.chat.operations import CHAT_COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, MESSAGES, MODERATIONS, Operation
-from ali.features.chat.routing import AliasSpec, OwnPrice, Route, Router
+from ali.features.chat.routing import CONTEXT_TOKENS, AliasSpec, OwnPrice, Route, Router
 from ali.features.chat.spend_bound import (
-    CONTEXT_TOKENS,
     DOCUMENT_TOKENS,
     IMAGE_TOKENS,
     TOOL_TOKENS,

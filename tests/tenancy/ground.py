@@ -36,6 +36,7 @@ PREFIXES: Final[Mapping[str, str]] = {
     "budget": BUDGET,
     "limit": LIMIT,
     "session": Kind.SESSION.value,
+    "conversation": Kind.CONVERSATION.value,
     "file": FILE,
     "batch": BATCH,
     "message_batch": MESSAGE_BATCH,
@@ -46,7 +47,7 @@ with a second factor.
 """
 
 OF_A_PROJECT: Final = (
-    *("member", "account", "key", "budget", "limit", "event"),
+    *("member", "account", "key", "budget", "limit", "event", "conversation"),
     *("file", "batch", "message_batch", "ended_message_batch"),
 )
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
@@ -147,6 +148,7 @@ class Ground:
             "organization": named(Kind.ORGANIZATION, organization),
             "project": named(Kind.PROJECT, project),
             "address": address_of(names["person"]),
+            "item": item_of(names["conversation"]),
             "model": "gpt-4.1",
             "provider": "nobodys",
         }
@@ -162,6 +164,8 @@ class Ground:
                 made[kind] = land.names[kind]
             elif kind == "address":
                 made[kind] = address_of(self.make("person", land.organization_id, land.project_id))
+            elif kind == "item":
+                made[kind] = item_of(made["conversation"])  # of the call's own conversation
             else:
                 made[kind] = self.make(kind, land.organization_id, land.project_id)
         return made
@@ -216,13 +220,27 @@ class Ground:
             case "session":
                 person = UUID(self.make("person", organization, project)[-32:])
                 self.session(made, organization, person)
-            case "file":
-                self.file(made, organization, project, purpose="batch")
-            case "batch" | "message_batch" | "ended_message_batch":
-                self.batch(made, organization, project, kind=kind)
+            case "conversation":
+                self.conversation(made, organization, project)
+            case "file" | "batch" | "message_batch" | "ended_message_batch":
+                self.filed(made, organization, project, kind=kind)
             case _:
                 raise ValueError(kind)
         return PREFIXES[kind] + made.hex
+
+    def conversation(self, made: UUID, organization: UUID, project: UUID) -> None:
+        """A conversation of one item."""
+        self.run(
+            "insert into ali.conversation (id, organization_id, project_id, next_position) values (%s, %s, %s, 1)",
+            *(made, organization, project),
+        )
+        item = item_of(made.hex)
+        body = {"id": item, "type": "message", "role": "user", "status": "completed", "content": []}
+        self.run(
+            "insert into ali.conversation_item (conversation_id, position, organization_id, project_id,"
+            " item_id, kind, body) values (%s, 0, %s, %s, %s, 'message', %s)",
+            *(made, organization, project, item, as_json(body)),
+        )
 
     def file(self, made: UUID, organization: UUID, project: UUID, *, purpose: str) -> str:
         """A file of four bytes, by the name of its object."""
@@ -236,6 +254,13 @@ class Ground:
             *(made, organization, project, purpose, name),
         )
         return name
+
+    def filed(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
+        """A file, or a batch over one."""
+        if kind == "file":
+            self.file(made, organization, project, purpose="batch")
+        else:
+            self.batch(made, organization, project, kind=kind)
 
     def batch(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
         """A batch of nobody's that waits to be run, or one that has ended."""
@@ -333,6 +358,11 @@ class Ground:
 def address_of(person: str) -> str:
     """The address of e-mail of somebody made here, by their identifier."""
     return f"{person[-32:]}@example.org"
+
+
+def item_of(conversation: str) -> str:
+    """The item of a conversation made here, by the conversation's identifier."""
+    return f"msg_{conversation[-32:]}"
 
 
 def neighbour_of(name: str) -> str:

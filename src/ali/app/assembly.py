@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from ali.app.background import Background
-from ali.app.outbound import webhook_post
+from ali.app.batches import assemble_batches
+from ali.app.outbound import mcp_allow_list, mcp_sessions, webhook_post
 from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
 from ali.features.chat.failover import Failover
@@ -25,14 +25,15 @@ from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
+from ali.features.responses.background import Background
+from ali.features.responses.order import Engine
+from ali.features.responses.sealing import Seals
+from ali.features.responses.state import ResponseState
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.ids import uuid7
 from ali.kernel.settings import Settings
 from ali.kernel.telemetry import Metrics
-
-_BATCH_DRAIN_S = 1.0
-"""What lines of batches get to end once the requests have had their time; others run them again."""
 
 
 async def assemble(
@@ -87,22 +88,16 @@ async def assemble(
     keeper = BudgetKeeper(
         pool, book, reservations, hmac_secret=hmac_secret, post=webhook_post(settings), metrics=metrics
     )
-    background = Background(
-        settings, sessions, pool, authenticator=authenticator, metrics=metrics, instance_id=instance_id, api=api
-    )
-    stack.push_async_callback(background.objects.close)
     await epoch.poll()
     running = (
         *(epoch.run(), ledger.run(), ledger.keep_house(), limiter.run()),
         *(keeper.keep_house(), keeper.tell_thresholds()),
         *(desk.letters.run(), desk.records.run()),
-        *(background.chores() if settings.background == "here" else ()),
     )
     chores = [asyncio.create_task(chore) for chore in running]
     stack.push_async_callback(_stop, chores)
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
-    stack.push_async_callback(background.batches.drain, deadline_s=_BATCH_DRAIN_S)
     router = router_over(upstreams, settings)
     metrics.circuits_open.set_function(lambda: sum(not closed for closed in router.health().values()))
     tally = Tally(metrics)
@@ -116,9 +111,6 @@ async def assemble(
         router=router,
         pool=pool,
         metrics=metrics,
-        files=background.files,
-        batches=background.batches,
-        public_url=settings.public_url,
     )
     api.state.keeping = Keeping(
         authenticator=authenticator,
@@ -127,7 +119,7 @@ async def assemble(
         max_body_bytes=settings.max_body_bytes,
         wait_s=settings.idempotency_wait_s,
     )
-    api.state.gateway = Gateway(
+    gateway = Gateway(
         authenticator=authenticator,
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
@@ -143,6 +135,45 @@ async def assemble(
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
+    api.state.gateway = gateway
+    await _assemble_responses(
+        api,
+        settings,
+        stack,
+        gateway=gateway,
+        state=ResponseState(pool, instance_id=instance_id),
+        hmac_secret=hmac_secret,
+    )
+    assemble_batches(
+        api, settings, stack, pool=pool, authenticator=authenticator, metrics=metrics, instance_id=instance_id
+    )
+
+
+async def _assemble_responses(
+    api: FastAPI,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    gateway: Gateway,
+    state: ResponseState,
+    hmac_secret: bytes,
+) -> None:
+    engine = Engine(
+        gateway=gateway,
+        state=state,
+        seals=Seals(hmac_secret),
+        allow_list=mcp_allow_list(settings),
+        mcp_sessions=mcp_sessions(settings),
+        max_turns=settings.response_max_turns,
+        max_run_s=settings.response_max_s,
+        max_history_bytes=settings.max_body_bytes,
+    )
+    background = Background(engine, runs_here=settings.background == "here")
+    api.state.engine, api.state.background = engine, background
+    if background.runs_here:
+        chore = asyncio.create_task(background.run())
+        stack.push_async_callback(_stop, [chore])
+    stack.push_async_callback(background.drain)
 
 
 def _offer(api: FastAPI, **objects: object) -> None:

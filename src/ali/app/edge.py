@@ -18,13 +18,16 @@ from ali.features.batches.naming import MOST_MESSAGE_BYTES
 from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
-from ali.features.chat.operations import OPERATIONS
+from ali.features.chat.operations import OPERATIONS, RESPONSES
+from ali.features.conversations import http as conversations_http
 from ali.features.files.http import PATH as FILES_PATH
 from ali.features.files.http import ROUTERS as FILES_ROUTERS
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.metering.http import ROUTERS as METERING_ROUTERS
+from ali.features.responses import http as responses_http
+from ali.features.responses.exchange import create_response
 from ali.kernel.edge import Doorway, EdgeRules
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.log import configure_logging
@@ -33,7 +36,7 @@ from ali.kernel.web import answer_errors
 
 _FORM_BYTES: Final = 64 * 1024
 """What a form has around its file at most."""
-_HOT = {operation.path: operation for operation in OPERATIONS}
+_HOT: Final = {operation.path: operation for operation in OPERATIONS}
 
 
 def create_app(settings: Settings, *, hmac_secret: bytes) -> "Edge":
@@ -61,13 +64,16 @@ class Edge:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None:
             await self._ordinary(scope, receive, send)
-        elif scope["method"] == "POST":
-            await serve(self.api.state.gateway, operation, scope, receive, send)
-        else:
+        elif scope["method"] != "POST":
             error = MethodNotAllowed(
                 f"{operation.path} takes POST, not {scope['method'][:10]}.", headers=(("allow", "POST"),)
             )
             await refuse(error, operation=operation, arrival=arrive(scope), send=send)
+        elif operation is RESPONSES:
+            state = self.api.state
+            await create_response(state.engine, state.background, scope, receive, send)
+        else:
+            await serve(self.api.state.gateway, operation, scope, receive, send)
 
 
 def _edge_rules(settings: Settings) -> EdgeRules:
@@ -107,14 +113,8 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    for router in (
-        chat_http.router,
-        *IDENTITY_ROUTERS,
-        *KEYS_ROUTERS,
-        *METERING_ROUTERS,
-        *FILES_ROUTERS,
-        *BATCHES_ROUTERS,
-    ):
+    own = (chat_http.router, responses_http.router, conversations_http.router, *FILES_ROUTERS, *BATCHES_ROUTERS)
+    for router in (*own, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)

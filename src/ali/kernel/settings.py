@@ -206,15 +206,20 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="Largest uploaded file; one for a batch: at most 200 MB."
     )
-    background: Literal["here", "worker"] = Field(
-        default="here",
-        description="Who runs batches and clears away files. here: the processes that serve; worker: `ali worker`.",
-    )
     batch_lines_at_once: int = Field(
         default=8, ge=1, le=1000, description="Requests of batches that a process runs at once."
     )
     batch_lines_per_project: int = Field(
         default=4, ge=1, le=1000, description="Of these, requests of one project at once."
+    )
+    background: Literal["here", "worker"] = Field(
+        default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
+    )
+    response_max_turns: int = Field(
+        default=16, ge=1, description="Most turns of the model in one response, where this service runs tools."
+    )
+    response_max_s: float = Field(
+        default=600.0, gt=0, description="After so many seconds a response begins no further turn."
     )
 
     mcp_servers: tuple[AllowedMcpServer, ...] = Field(

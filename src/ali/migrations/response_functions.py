@@ -95,12 +95,15 @@ begin
 end $$
 """
 
-RELEASE_CONVERSATION: Final = """
-create function ali.release_conversation(organization uuid, project uuid, conversation uuid, claimer uuid) returns void
+# A response that came to nothing before anybody was told of it: as if it had never been asked for.
+DISCARD_RESPONSE: Final = """
+create function ali.discard_response(organization uuid, project uuid, response uuid, conversation uuid) returns void
 language sql security definer set search_path = pg_catalog, ali as $$
+    delete from ali.response r
+    where r.id = response and r.organization_id = organization and r.project_id = project;
     update ali.conversation c set claimed_by = null, claim_instance_id = null, claimed_at = null
     where c.id = conversation and c.organization_id = organization and c.project_id = project
-        and c.claimed_by = claimer;
+        and c.claimed_by = response;
 $$
 """
 
@@ -108,7 +111,8 @@ $$
 BEGIN_RESPONSE: Final = """
 create function ali.begin_response(
     organization uuid, project uuid, response uuid, instance uuid, previous uuid, conversation uuid, status text,
-    background boolean, kept boolean, head bytea, input bytea, request bytea, most_bytes bigint, dead_after interval
+    background boolean, kept boolean, head bytea, input bytea, request bytea, events bytea, most_bytes bigint,
+    dead_after interval
 ) returns table (verdict text, first bytea, second bytea)
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 declare answer text := 'ok'; link record;
@@ -140,6 +144,11 @@ begin
             case when begin_response.status = 'queued' then 0 else 1 end, begin_response.head, begin_response.input,
             '[]', begin_response.request
         );
+    end if;
+    if kept and events is not null then  -- created, and queued
+        insert into ali.response_event (
+            response_id, first_number, last_number, organization_id, project_id, body
+        ) values (response, 0, 1, organization, project, events);
     end if;
     return query select 'ok'::text, null::bytea, null::bytea;
 end $$
@@ -228,8 +237,8 @@ create function ali.take_responses(
     instance uuid, only_queued boolean, dead_after interval, at_most integer
 ) returns table (
     id uuid, organization_id uuid, project_id uuid, conversation_id uuid, previous_id uuid, background boolean,
-    cancelling boolean, was text, attempts smallint, head bytea, input bytea, output bytea,
-    request bytea, next_number integer
+    cancelling boolean, was text, attempts smallint, head bytea, output bytea, request bytea,
+    next_number integer
 )
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 begin
@@ -248,7 +257,7 @@ begin
             status = 'in_progress', instance_id = instance, attempts = r.attempts + 1
         from chosen c where r.id = c.id
         returning r.id, r.organization_id, r.project_id, r.conversation_id, r.previous_id, r.background,
-            r.cancelling, c.status as was, r.attempts, r.head, r.input, r.output, r.request
+            r.cancelling, c.status as was, r.attempts, r.head, r.output, r.request
     )
     select t.*, (
         select coalesce(max(e.last_number) + 1, 0)::integer from ali.response_event e where e.response_id = t.id
@@ -278,6 +287,16 @@ begin
 end $$
 """
 
+# A process that stops gives back what it has not begun to answer.
+REQUEUE_RESPONSE: Final = """
+create function ali.requeue_response(organization uuid, project uuid, response uuid, instance uuid) returns void
+language sql security definer set search_path = pg_catalog, ali as $$
+    update ali.response r set status = 'queued', instance_id = null
+    where r.id = response and r.organization_id = organization and r.project_id = project
+        and r.instance_id = instance and r.status = 'in_progress';
+$$
+"""
+
 # The links whose output holds items of these names: for `item_reference`.
 FIND_ITEMS: Final = """
 create function ali.find_items(organization uuid, project uuid, names text[], at_most integer) returns setof bytea
@@ -291,21 +310,25 @@ FUNCTIONS: Final = (
     READ_CHAIN,
     READ_CONVERSATION,
     CLAIM_CONVERSATION,
-    RELEASE_CONVERSATION,
+    DISCARD_RESPONSE,
     BEGIN_RESPONSE,
     SETTLE_RESPONSE,
     CHECKPOINT_RESPONSE,
     TAKE_RESPONSES,
     CANCEL_RESPONSE,
     FIND_ITEMS,
+    REQUEUE_RESPONSE,
 )
 
 SIGNATURES: Final = (
     "read_chain(uuid, uuid, uuid, bigint)",
     "read_conversation(uuid, uuid, uuid, bigint)",
     "claim_conversation(uuid, uuid, uuid, uuid, uuid, interval)",
-    "release_conversation(uuid, uuid, uuid, uuid)",
-    "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bigint, interval)",
+    "discard_response(uuid, uuid, uuid, uuid)",
+    (
+        "begin_response(uuid, uuid, uuid, uuid, uuid, uuid, text, boolean, boolean, bytea, bytea, bytea, bytea, "
+        "bigint, interval)"
+    ),
     (
         "settle_response(uuid, uuid, uuid, uuid, uuid, boolean, text, bytea, bytea, text[], text[], text[], bytea[], "
         "integer, integer, bytea)"
@@ -314,4 +337,5 @@ SIGNATURES: Final = (
     "take_responses(uuid, boolean, interval, integer)",
     "cancel_response(uuid, uuid, uuid)",
     "find_items(uuid, uuid, text[], integer)",
+    "requeue_response(uuid, uuid, uuid, uuid)",
 )

@@ -6,6 +6,7 @@ Source: WHATWG HTML, "Server-sent events", section 9.2.6 (parsing an event strea
 from ali.providers.contract import UpstreamTooLarge
 
 _DATA = b"data:"
+_NAMED = b"event: "
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -85,6 +86,10 @@ def event_data(event: bytes) -> bytes | None:
     """The `data` of one whole event, its lines joined by LF; None where there is none (a comment, a bare `event:`)."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
         return event[6:-2]
+    if event.startswith(_NAMED) and b"\r" not in event:
+        start = event.find(b"\n") + 1
+        if event.startswith(b"data: ", start) and event.find(b"\n", start) == len(event) - 2:
+            return event[start + 6 : -2]
     lines = [
         line[6:] if line[5:6] == b" " else line[5:]
         for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")

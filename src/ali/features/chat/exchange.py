@@ -3,7 +3,7 @@
 import asyncio
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -28,8 +28,8 @@ from ali.providers.contract import Dialect, StreamRelay, Usage
 
 log = structlog.get_logger("ali.requests")
 
-_JSON = (b"content-type", b"application/json")
-_EVENT_STREAM: RawHeaders = [
+JSON: Final = (b"content-type", b"application/json")
+EVENT_STREAM: Final[RawHeaders] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -155,7 +155,7 @@ class Exchange:
         headers = self._headers(answer.headers, target=target, dropped=answer.dropped)
         if answer.estimated:
             headers.append((b"x-ali-estimated", b"true"))
-        await self._respond(200, [_JSON, *headers], answer.body)
+        await self._respond(200, [JSON, *headers], answer.body)
         if key is not None and self._admission.cache_ttl_s:
             await self._gateway.repeats.put(key, answer.body, ttl_s=self._admission.cache_ttl_s)
 
@@ -164,7 +164,7 @@ class Exchange:
         relay = self._relay = stream.relay
         self._record.first_token_ms = self._record.elapsed_ms()
         headers = self._headers(answer.headers, target=target, dropped=stream.dropped)
-        await send({"type": "http.response.start", "status": 200, "headers": [*_EVENT_STREAM, *headers]})
+        await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
         self._began = True
         kept: list[bytes] | None = [] if key is not None else None
         async for due in stream.chunks():
@@ -186,7 +186,7 @@ class Exchange:
         self._record.usage = Usage(reported=True)
         self._close_record("ok", status=200)
         await self._gateway.ledger.settle(self._record)
-        head = _EVENT_STREAM if self._admission.envelope.stream else [_JSON]
+        head = EVENT_STREAM if self._admission.envelope.stream else [JSON]
         await self._respond(200, [*head, *self._headers([]), (b"x-ali-cache", b"hit")], kept)
 
     async def _fail(self, error: AliError) -> None:
@@ -208,7 +208,7 @@ class Exchange:
             body = error.body
         else:
             body = error_body(error, envelope=envelope, request_id=self._arrival.name)
-        await self._respond(error.http_status, [_JSON, *self._headers([]), *error_headers(error)], body)
+        await self._respond(error.http_status, [JSON, *self._headers([]), *error_headers(error)], body)
 
     async def _cut_off(self) -> None:
         """The caller left, or the service stops: what was used is settled, and a caller who is there is told."""

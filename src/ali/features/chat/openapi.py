@@ -11,6 +11,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "max_tokens": {"type": "integer", "minimum": 1},
     "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": {}}]},
     "stream": {"type": "boolean", "default": False},
+    "previous_response_id": {"type": "string", "description": "The stored response to go on from."},
+    "conversation": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+    "store": {"type": "boolean", "default": True},
+    "background": {"type": "boolean", "default": False},
 }
 _REQUIRED = {
     "chat.completions": ["model", "messages"],
@@ -18,6 +22,12 @@ _REQUIRED = {
     "messages.count_tokens": ["model", "messages"],
     "embeddings": ["model", "input"],
     "moderations": ["input"],
+    "responses": ["model"],
+}
+_OPTIONAL = {
+    "chat.completions": ["stream"],
+    "messages": ["stream"],
+    "responses": ["input", "stream", "previous_response_id", "conversation", "store", "background"],
 }
 _ERRORS = {
     "400": "The request is wrong; the message names the field.",
@@ -39,7 +49,7 @@ def hot_paths() -> dict[str, Any]:
 
 def _entry(operation: Operation) -> dict[str, Any]:
     required = _REQUIRED[operation.name]
-    names = [*required, *(["stream"] if operation.name in ("chat.completions", "messages") else [])]
+    names = [*required, *_OPTIONAL.get(operation.name, ())]
     schema = {
         "type": "object",
         "required": required,

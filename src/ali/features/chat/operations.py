@@ -70,4 +70,4 @@ RESPONSES = Operation(
     name="responses", path="/v1/responses", dialect=Dialect.OPENAI, needs="chat", summary="Create a response"
 )
 
-OPERATIONS = (CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS)
+OPERATIONS = (CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS, RESPONSES)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ali.features.chat.envelope import ModelUnknown
 from ali.features.chat.operations import Operation
@@ -12,6 +13,8 @@ from ali.providers.catalog import Catalog, ModelCard, Prices
 from ali.providers.contract import Upstream
 
 FREE = Prices(input=0, cached_input=0, cache_write=0, output=0)
+CONTEXT_TOKENS: Final = 200_000
+"""Of a model whose context window nobody has said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,11 @@ class Route:
     """The name that was asked for, and every name of each target: no limit on a model is evaded by another name."""
     weights: tuple[int, ...] | None = None
     cache_ttl_s: int | None = None
+
+    @property
+    def window_tokens(self) -> int:
+        """The largest context that every target reads; `CONTEXT_TOKENS` for a model that nobody has said it of."""
+        return min((target.card.context_window if target.card else 0) or CONTEXT_TOKENS for target in self.targets)
 
     def order(self, rng: random.Random) -> tuple[Target, ...]:
         """The targets in the order to be tried: as listed, or the first drawn by weight and the others after it."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ali.features.chat.attempt import DEFAULT_MAX_TOKENS
 from ali.features.chat.envelope import RequestEnvelope, refuse_repeated_keys
-from ali.features.chat.routing import Route, Target
+from ali.features.chat.routing import CONTEXT_TOKENS, Route, Target
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Dialect
 
@@ -28,8 +28,6 @@ IMAGE_TOKENS: Final = 20_000
 DOCUMENT_TOKENS: Final = 20_000
 TOOL_TOKENS: Final = 1_000
 """What a provider's own instructions for tools add, at most."""
-CONTEXT_TOKENS: Final = 200_000
-"""Of a model whose context window nobody has said."""
 
 _KEYS: Final = (b'"max_tokens"', b'"max_completion_tokens"', b'"n"')
 _RICH: Final = (

@@ -18,6 +18,8 @@ class Kind(StrEnum):
     AUDIT_EVENT = "audit_log-"
     APPROVAL = "appr_"
     SESSION = "session_"
+    CONVERSATION = "conv_"
+    RESPONSE = "resp_"
 
 
 def named(kind: Kind, value: UUID) -> str:

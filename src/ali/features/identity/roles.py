@@ -38,7 +38,7 @@ class Permission(StrEnum):
 
 MEANINGS: Final[dict[Permission, str]] = {
     Permission.MODELS_READ: "List the models served.",
-    Permission.INFERENCE: "Call models, which costs money.",
+    Permission.INFERENCE: "Call models, which costs money; read and write the project's conversations and responses.",
     Permission.FILES_READ: "List the files of a project and read them; read the results of batches.",
     Permission.FILES_WRITE: "Upload and delete files.",
     Permission.BATCHES_READ: "See batches and how far they are, without their results.",

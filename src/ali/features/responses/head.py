@@ -91,3 +91,9 @@ def lifecycle_event(kind: str, response: Json, *, number: int) -> bytes:
         orjson.dumps(response),
         number,
     )
+
+
+def queued_events(head: Json) -> bytes:
+    """The first two events of a response in the background."""
+    shown = with_output({**head, "status": "queued"}, [])
+    return lifecycle_event("created", shown, number=0) + lifecycle_event("queued", shown, number=1)

@@ -15,17 +15,17 @@ import psycopg
 import psycopg_pool
 from psycopg.rows import TupleRow
 
+from ali.features.conversations.errors import conversation_locked, conversation_not_found
 from ali.features.identity.naming import Kind, named
 from ali.features.metering.ledger import DEAD_AFTER_S
 from ali.features.responses import queries
 from ali.features.responses.errors import (
     ContextTooLong,
-    ConversationLocked,
     PreviousResponseNotFound,
     PreviousResponseUnusable,
     StateUnavailable,
 )
-from ali.features.responses.request import conversation_not_found, previous_not_found
+from ali.features.responses.request import previous_not_found
 from ali.kernel.db import Pool
 from ali.kernel.errors import InvalidRequest, NotFound
 
@@ -73,6 +73,21 @@ class Ending:
     events: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A response that is this process's to run or to end. `was`: its status until now."""
+
+    place: Place
+    background: bool
+    cancelling: bool
+    was: str
+    attempts: int
+    head: Json
+    output: list[Json]
+    request: bytes | None
+    next_number: int
+
+
 class ResponseState:
     """Reads and writes responses. `instance_id`: this process's, whose heartbeat the ledger writes."""
 
@@ -89,6 +104,7 @@ class ResponseState:
         status: str = "in_progress",
         background: bool = False,
         request: bytes | None = None,
+        events: bytes | None = None,
         most_bytes: int,
     ) -> Context:
         """Write the row of a response that is kept, claim its conversation, read at most `most_bytes` of what was said.
@@ -102,7 +118,7 @@ class ResponseState:
             queries.BEGIN,
             *(place.organization_id, place.project_id, place.response_id, self.instance_id),
             *(place.previous_id, place.conversation_id, status, background, place.kept),
-            *(orjson.dumps(head), orjson.dumps(items), request, most_bytes, DEAD_AFTER_S),
+            *(orjson.dumps(head), orjson.dumps(items), request, events, most_bytes, DEAD_AFTER_S),
         )
         read: list[list[Json]] = []
         cut = False
@@ -115,7 +131,20 @@ class ResponseState:
                 cut = True
             elif verdict != "ok":
                 raise _refusal(verdict, place, first)
-        return Context(items=[item for group in reversed(read) for item in group], cut=cut)
+        return _context(read, cut=cut)
+
+    async def history(self, place: Place, *, most_bytes: int) -> Context:
+        """What was said before a response that was begun earlier, as far as it is still there."""
+        tenant = (place.organization_id, place.project_id)
+        if place.conversation_id is not None:
+            rows = await self._rows(queries.READ_CONVERSATION, *tenant, place.conversation_id, most_bytes)
+            read = [[orjson.loads(body)] for verdict, body in rows if verdict == "ok"]
+        elif place.previous_id is not None:
+            rows = await self._rows(queries.READ_CHAIN, *tenant, place.previous_id, most_bytes)
+            read = [[*orjson.loads(row[2]), *orjson.loads(row[3])] for row in rows if row[0] == "ok"]
+        else:
+            return Context(items=[])
+        return _context(read, cut=any(row[0] == "cut" for row in rows))
 
     async def settle(self, place: Place, ending: Ending) -> None:
         """Write how the response ended, add to its conversation, end its claim: all in one transaction.
@@ -154,12 +183,16 @@ class ResponseState:
         verdict: str = rows[0][0]
         return verdict
 
-    async def release(self, place: Place) -> None:
-        """End the claim on the conversation of a response that came to nothing."""
-        if place.conversation_id is not None:
+    async def discard(self, place: Place) -> None:
+        """A response that came to nothing before anybody was told of it leaves no row and no claim."""
+        if place.kept or place.conversation_id is not None:
             await self._rows(
-                queries.RELEASE, place.organization_id, place.project_id, place.conversation_id, place.response_id
+                queries.DISCARD, place.organization_id, place.project_id, place.response_id, place.conversation_id
             )
+
+    async def requeue(self, place: Place) -> None:
+        """Give a background response back that this process has not begun to answer."""
+        await self._rows(queries.REQUEUE, place.organization_id, place.project_id, place.response_id, self.instance_id)
 
     async def find_items(self, place: Place, names: Sequence[str]) -> dict[str, Json]:
         """Items that came out of stored responses of the project, by their ids. One round trip."""
@@ -185,18 +218,31 @@ class ResponseState:
         rows = await self._rows(queries.CANCEL, place.organization_id, place.project_id, place.response_id)
         return rows[0][0], rows[0][1]
 
-    async def take(self, *, only_queued: bool, at_most: int) -> list[TupleRow]:
+    async def take(self, *, only_queued: bool, at_most: int) -> list[Taken]:
         """Responses that wait to be run, and (unless `only_queued`) those whose process died: this process's now."""
-        return await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
+        rows = await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
+        return [_taken(row) for row in rows]
+
+    async def is_there(self, place: Place) -> bool:
+        """Whether the response has not been deleted."""
+        tenant, statement = queries.IS_THERE
+        return bool(await self._visible(place, tenant, statement, (place.response_id,)))
 
     async def events(self, place: Place, *, after: int) -> list[tuple[int, int, bytes]]:
         """Pieces of the event log that hold numbers above `after`, in order."""
         tenant, statement = queries.EVENTS
+        rows = await self._visible(place, tenant, statement, (place.response_id, after + 1))
+        return [(row[0], row[1], bytes(row[2])) for row in rows]
+
+    async def _visible(
+        self, place: Place, tenant: str, statement: str, parameters: tuple[object, ...]
+    ) -> list[TupleRow]:
+        """Rows that the tenant sees. Two round trips: row-level security wants to know whose they are."""
         try:
             async with asyncio.timeout(_DEADLINE_S), self._pool.connection() as connection, connection.transaction():
                 await connection.execute(tenant, (str(place.organization_id), str(place.project_id)))
-                cursor = await connection.execute(statement, (place.response_id, after + 1), binary=True)
-                return [(row[0], row[1], bytes(row[2])) for row in await cursor.fetchall()]
+                cursor = await connection.execute(statement, parameters, binary=True)
+                return await cursor.fetchall()
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
             raise _unavailable() from error
 
@@ -207,6 +253,39 @@ class ResponseState:
                 return await cursor.fetchall()
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
             raise _unavailable() from error
+
+
+def _taken(row: TupleRow) -> Taken:
+    response, organization, project, conversation, previous = row[:5]
+    background, cancelling, was, attempts, head, output, request, next_number = row[5:]
+    return Taken(
+        place=Place(
+            organization_id=organization,
+            project_id=project,
+            response_id=response,
+            conversation_id=conversation,
+            previous_id=previous,
+        ),
+        background=background,
+        cancelling=cancelling,
+        was=was,
+        attempts=attempts,
+        head=orjson.loads(head),
+        output=orjson.loads(output),
+        request=None if request is None else bytes(request),
+        next_number=next_number,
+    )
+
+
+def _context(read: list[list[Json]], *, cut: bool) -> Context:
+    """What was read, newest first, in order. A call that the model was cut off in asks for no answer."""
+    items = [
+        item
+        for group in reversed(read)
+        for item in group
+        if not (item.get("status") == "incomplete" and item.get("type") in ("function_call", "custom_tool_call"))
+    ]
+    return Context(items=items, cut=cut)
 
 
 def _unavailable() -> StateUnavailable:
@@ -239,14 +318,9 @@ def _refusal(verdict: str, place: Place, link: bytes | None) -> InvalidRequest |
                 param="previous_response_id",
             )
         case "conversation_busy":
-            return ConversationLocked(
-                "Another response is running in this conversation. Try again when it has ended.",
-                param="conversation",
-                headers=(("retry-after-ms", "500"), ("retry-after", "1")),
-            )
+            return conversation_locked("conversation")
         case _:
-            name = named(Kind.CONVERSATION, place.conversation_id) if place.conversation_id else ""
-            return conversation_not_found(name)
+            return conversation_not_found("conversation")
 
 
 def too_long(window_tokens: int) -> ContextTooLong:

@@ -82,7 +82,7 @@ class StreamedTurn:
 
 
 async def attempt_turn(target: Target, *, question: Question, context: TurnContext) -> StreamedTurn:
-    """Ask `target`; its first event has arrived. Raises `UpstreamError`, or `InvalidRequest` for what cannot be said."""
+    """Ask `target`; its first event has arrived. Raises `UpstreamError`; `InvalidRequest` for what cannot be said."""
     call, relay, dropped = _prepared(target, question, context)
     reply = await target.upstream.send(call, context.deadlines)
     try:
@@ -120,7 +120,8 @@ def _prepared(
     unseal = context.seals.unsealing(project_id=context.project_id, model=name)
     request = question.request(model=target.model)
     if upstream.speaks_responses:
-        translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal)
+        reasons = target.has("reasoning") if target.card is not None else None
+        translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal, reasons=reasons)
         native = NativeTurn(writer, provider=upstream.name, seal=seal)
         return _call(NATIVE_PATH, translated), native, translated.dropped
     if question.hosted:

@@ -1,6 +1,6 @@
 """Token counts as OpenAI's wire has them, read into the normal form.
 
-Source: OpenAI API reference, "The chat completion object", `usage`.
+Source: OpenAI API reference, "The chat completion object" and "The response object", `usage`.
 """
 
 from typing import Any
@@ -25,6 +25,23 @@ def usage_from_completion(usage: dict[str, Any]) -> Usage:
         output_tokens=token_count(usage, "completion_tokens"),
         reasoning_tokens=token_count(completion, "reasoning_tokens"),
         reported=usage.get("prompt_tokens") is not None or usage.get("completion_tokens") is not None,
+    )
+
+
+def usage_from_response(usage: dict[str, Any]) -> Usage:
+    """The `usage` of a response of the Responses API; cached tokens are within `input_tokens` already.
+
+    Raises `UpstreamMalformed` where a count is not a plausible number.
+    """
+    prompt = _details(usage, "input_tokens_details")
+    output = _details(usage, "output_tokens_details")
+    return Usage(
+        input_tokens=token_count(usage, "input_tokens"),
+        cached_input_tokens=token_count(prompt, "cached_tokens"),
+        cache_write_tokens=token_count(prompt, "cache_write_tokens"),
+        output_tokens=token_count(usage, "output_tokens"),
+        reasoning_tokens=token_count(output, "reasoning_tokens"),
+        reported=usage.get("input_tokens") is not None or usage.get("output_tokens") is not None,
     )
 
 

@@ -16,19 +16,23 @@ def image_block(part: dict[str, Any], *, param: str, dropped: set[str]) -> dict[
     """OpenAI's `image_url` part as an `image` block: a data URL as base64, an https URL as it is."""
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else image
-    where = f"{param}.image_url.url"
-    url = caller_name(url, param=where)
     if isinstance(image, dict) and image.get("detail") not in (None, "auto"):
         dropped.add("image_url.detail")
+    return image_of_url(url, param=f"{param}.image_url.url")
+
+
+def image_of_url(url: object, *, param: str) -> dict[str, Any]:
+    """An `image` block: a data URL as base64, an https URL as it is."""
+    url = caller_name(url, param=param)
     if url.startswith("data:"):
-        media_type, data = _data_url(url, param=where)
+        media_type, data = _data_url(url, param=param)
         if media_type not in _IMAGE_TYPES:
             raise InvalidRequest(
-                f"{where}: this model's provider takes JPEG, PNG, GIF and WebP images, in base64.", param=where
+                f"{param}: this model's provider takes JPEG, PNG, GIF and WebP images, in base64.", param=param
             )
         return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
     if not url.lower().startswith("https://"):
-        raise InvalidRequest(f"{where} must be an https URL or a data URL.", param=where)
+        raise InvalidRequest(f"{param} must be an https URL or a data URL.", param=param)
     return {"type": "image", "source": {"type": "url", "url": url}}
 
 
@@ -43,20 +47,36 @@ def document_block(part: dict[str, Any], *, param: str) -> dict[str, Any]:
             "as data:application/pdf;base64,…",
             param=f"{where}.file_id",
         )
-    where = f"{where}.file_data"
-    data = caller_name(data, param=where)
+    return document_of_data(data, name=file.get("filename"), param=f"{where}.file_data")
+
+
+def document_of_data(data: object, *, name: object, param: str) -> dict[str, Any]:
+    """A `document` block with `name` as its title: PDF, or plain text, as a data URL (a PDF as bare base64, too)."""
+    data = caller_name(data, param=param)
     if data.startswith(_BASE64_OF_PDF_MAGIC):
         media_type = _PDF
     else:
-        media_type, data = _data_url(data, param=where)
+        media_type, data = _data_url(data, param=param)
     block: dict[str, Any] = {"type": "document"}
     if media_type == _PDF:
         block["source"] = {"type": "base64", "media_type": _PDF, "data": data}
     elif media_type.startswith("text/"):
-        block["source"] = {"type": "text", "media_type": "text/plain", "data": _decoded_text(data, param=where)}
+        block["source"] = {"type": "text", "media_type": "text/plain", "data": _decoded_text(data, param=param)}
     else:
-        raise InvalidRequest(f"{where}: this model's provider takes PDF and plain text files.", param=where)
-    name = file.get("filename")
+        raise InvalidRequest(f"{param}: this model's provider takes PDF and plain text files.", param=param)
+    return titled(block, name)
+
+
+def document_of_url(url: object, *, name: object, param: str) -> dict[str, Any]:
+    """A `document` block that the provider fetches: a PDF behind an https URL."""
+    url = caller_name(url, param=param)
+    if not url.lower().startswith("https://"):
+        raise InvalidRequest(f"{param} must be an https URL of a PDF.", param=param)
+    return titled({"type": "document", "source": {"type": "url", "url": url}}, name)
+
+
+def titled(block: dict[str, Any], name: object) -> dict[str, Any]:
+    """`block` with a file's name as its title, where there is one."""
     if isinstance(name, str) and name:
         block["title"] = name
     return block

@@ -9,7 +9,7 @@ from typing import Any
 
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Translated
-from ali.providers.translate.messages_turns import messages_turns
+from ali.providers.translate.messages_turns import messages_turns, shortest
 from ali.providers.translate.shapes import caller_count, caller_name, caller_number, caller_object, caller_text
 from ali.providers.translate.tools import messages_tools
 
@@ -52,7 +52,7 @@ _DEFAULTS = {
 
 _EFFORT = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _TIER = {"auto": "auto", "default": "standard_only"}
-_JSON_ONLY = "Answer with one valid JSON object and nothing else: no prose and no code fence around it."
+JSON_ONLY = "Answer with one valid JSON object and nothing else: no prose and no code fence around it."
 
 
 def chat_to_messages(
@@ -63,26 +63,25 @@ def chat_to_messages(
     `default_max_tokens` stands in where the caller set no limit, for Anthropic requires one. Under version 2026-10-21
     sampling parameters are dropped, for they are a 400 there. Raises `InvalidRequest` for what Messages cannot say.
     """
-    dropped = _without_counterpart(request)
+    dropped = without_counterpart(request, carried=_CARRIED, refused=_NOT_FOR_MESSAGES)
     turns = messages_turns(request.get("messages"), dropped=dropped)
     body: dict[str, Any] = {"model": model, "max_tokens": _max_tokens(request, default_max_tokens)}
     system = turns.system
     if _wants_any_json(request):
-        system = [*system, {"type": "text", "text": _JSON_ONLY}]
+        system = [*system, {"type": "text", "text": JSON_ONLY}]
         dropped.add("response_format")
     if system:
-        body["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
+        body["system"] = shortest(system)
     body["messages"] = turns.messages
     tools, choice = messages_tools(request)
     if tools:
         body["tools"] = tools
     if choice is not None:
         body["tool_choice"] = choice
-    forced = choice is not None and choice["type"] in ("any", "tool")
-    body.update(_reasoning(request, forced=forced))
+    body.update(_reasoning(request, forced=is_forced(choice)))
     if (schema := _answer_schema(request, dropped)) is not None:
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}
-    body.update(_sampling(request, dropped, kept=anthropic_version < WITHOUT_SAMPLING))
+    body.update(sampling(request, dropped, kept=anthropic_version < WITHOUT_SAMPLING))
     body.update(_rest(request, dropped))
     return Translated(body=body, dropped=tuple(sorted(dropped)))
 
@@ -94,13 +93,18 @@ def anthropic_version_for(request: dict[str, Any]) -> str:
     return WITH_SAMPLING if any(name in request for name in _SAMPLING) else WITHOUT_SAMPLING
 
 
-def _without_counterpart(request: dict[str, Any]) -> set[str]:
-    """Names of parameters that are left out; raises for those without which the answer is not what was asked for."""
+def without_counterpart(
+    request: dict[str, Any], *, carried: frozenset[str], refused: dict[str, tuple[Callable[[Any], bool], str]]
+) -> set[str]:
+    """Names of parameters that are left out; raises for those without which the answer is not what was asked for.
+
+    `refused`: by name, whether a value asks for anything, and what the caller is told.
+    """
     dropped: set[str] = set()
     for name, value in request.items():
-        if name in _CARRIED or value is None:
+        if name in carried or value is None:
             continue
-        refusal = _NOT_FOR_MESSAGES.get(name)
+        refusal = refused.get(name)
         if refusal is not None:
             asked, why = refusal
             if asked(value):
@@ -131,33 +135,48 @@ def _answer_schema(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
             "response_format.type must be text, json_object or json_schema.", param="response_format.type"
         )
     described = caller_object(wanted.get("json_schema"), param="response_format.json_schema")
+    return described_schema(described, param="response_format.json_schema", dropped=dropped)
+
+
+def described_schema(described: dict[str, Any], *, param: str, dropped: set[str]) -> dict[str, Any]:
+    """The schema out of OpenAI's description of it; Anthropic is always strict and takes no name."""
     if described.get("description"):
-        dropped.add("response_format.json_schema.description")
-    return caller_object(described.get("schema"), param="response_format.json_schema.schema")
+        dropped.add(f"{param}.description")
+    return caller_object(described.get("schema"), param=f"{param}.schema")
 
 
 def _reasoning(request: dict[str, Any], *, forced: bool) -> dict[str, Any]:
-    """`reasoning_effort` as effort and adaptive thinking; Anthropic's own `thinking`, sent by a chat client, as it is.
-
-    A forced tool call excludes thinking at Anthropic, so that only the effort is said then.
-    """
-    said: dict[str, Any] = {}
-    effort = request.get("reasoning_effort")
-    if effort == "none":
-        said["thinking"] = {"type": "disabled"}
-    elif effort is not None:
-        if not isinstance(effort, str) or effort not in _EFFORT:
-            words = ", ".join(_EFFORT)
-            raise InvalidRequest(f"reasoning_effort must be none, {words}.", param="reasoning_effort")
-        said["output_config"] = {"effort": _EFFORT[effort]}
-        if effort != "minimal" and not forced:
-            said["thinking"] = {"type": "adaptive"}
+    """`reasoning_effort`, and Anthropic's own `thinking`, sent by a chat client, as it is."""
+    said = effort_and_thinking(request.get("reasoning_effort"), param="reasoning_effort", forced=forced)
     if request.get("thinking") is not None:
         said["thinking"] = caller_object(request["thinking"], param="thinking")
     return said
 
 
-def _sampling(request: dict[str, Any], dropped: set[str], *, kept: bool) -> dict[str, Any]:
+def is_forced(choice: dict[str, Any] | None) -> bool:
+    """Whether Anthropic's `tool_choice` leaves the model no answer but a call."""
+    return choice is not None and choice["type"] in ("any", "tool")
+
+
+def effort_and_thinking(effort: object, *, param: str, forced: bool) -> dict[str, Any]:
+    """OpenAI's reasoning effort as Anthropic's effort and adaptive thinking.
+
+    A forced tool call excludes thinking at Anthropic, so that only the effort is said then. Adaptive thinking, other
+    than thinking with a budget, takes a history whose calls have no thinking before them.
+    """
+    if effort is None:
+        return {}
+    if effort == "none":
+        return {"thinking": {"type": "disabled"}}
+    if not isinstance(effort, str) or effort not in _EFFORT:
+        raise InvalidRequest(f"{param} must be none, {', '.join(_EFFORT)}.", param=param)
+    said: dict[str, Any] = {"output_config": {"effort": _EFFORT[effort]}}
+    if effort != "minimal" and not forced:
+        said["thinking"] = {"type": "adaptive"}
+    return said
+
+
+def sampling(request: dict[str, Any], dropped: set[str], *, kept: bool) -> dict[str, Any]:
     """Temperature and its kin, never rescaled; a value that is the default in both dialects is left out."""
     said: dict[str, Any] = {}
     for name in ("temperature", "top_p"):
@@ -176,6 +195,15 @@ def _rest(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if stops := _stop_sequences(request.get("stop")):
         said["stop_sequences"] = stops
+    said.update(person_and_tier(request, dropped))
+    if request.get("stream") is True:
+        said["stream"] = True
+    return said
+
+
+def person_and_tier(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
+    """Who asks and how urgently: `user`, else `safety_identifier`, and `service_tier`. Obfuscation is dropped."""
+    said: dict[str, Any] = {}
     user = request.get("user") or request.get("safety_identifier")
     if user:
         said["metadata"] = {"user_id": caller_text(user, param="user")}
@@ -184,8 +212,6 @@ def _rest(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
         said["service_tier"] = _TIER[tier]
     elif tier is not None:
         dropped.add("service_tier")
-    if request.get("stream") is True:
-        said["stream"] = True
     options = request.get("stream_options")
     if isinstance(options, dict) and options.get("include_obfuscation") is True:
         dropped.add("stream_options.include_obfuscation")

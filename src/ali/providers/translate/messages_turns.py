@@ -56,16 +56,17 @@ def messages_turns(messages: object, *, dropped: set[str]) -> MessagesTurns:
             turns.append((speaker, blocks))
     if not turns:
         raise InvalidRequest("messages must hold at least one user message that is not blank.", param="messages")
-    return MessagesTurns(system=system, messages=_written(turns))
+    return MessagesTurns(system=system, messages=written(turns))
 
 
-def _written(turns: list[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+def written(turns: list[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Turns, role and blocks, as messages: results of tools stand first, a prefill does not end in whitespace."""
     messages: list[dict[str, Any]] = []
     for role, blocks in turns:
         ordered = blocks
         if role == "user" and any(block["type"] == "tool_result" for block in blocks):
             ordered = sorted(blocks, key=lambda block: block["type"] != "tool_result")
-        messages.append({"role": role, "content": _shortest(ordered)})
+        messages.append({"role": role, "content": shortest(ordered)})
     last = messages[-1]
     if last["role"] == "assistant":  # a prefill: Anthropic refuses one that ends in whitespace
         if isinstance(last["content"], str):
@@ -76,7 +77,7 @@ def _written(turns: list[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, An
     return messages
 
 
-def _shortest(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def shortest(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     """A lone plain text as a string, anything else as it is."""
     only = blocks[0]
     if len(blocks) == 1 and only["type"] == "text" and len(only) == 2:
@@ -95,16 +96,17 @@ def _text_blocks(content: object, *, param: str) -> list[dict[str, Any]]:
     for position, part in enumerate(caller_objects(content, param=param)):
         if part.get("type") != "text":
             raise InvalidRequest(f"{param}[{position}]: only text can stand here.", param=f"{param}[{position}].type")
-        blocks += _text_block(part, param=f"{param}[{position}]")
+        blocks += text_block(part, param=f"{param}[{position}]")
     return blocks
 
 
-def _text_block(part: dict[str, Any], *, param: str, field: str = "text") -> list[dict[str, Any]]:
+def text_block(part: dict[str, Any], *, param: str, field: str = "text") -> list[dict[str, Any]]:
+    """`part` as a text block, from the text that stands in `field`; none where it is blank."""
     text = caller_text(part.get(field), param=f"{param}.{field}")
-    return [_with_cache_mark(part, text_part(text))] if text.strip() else []
+    return [with_cache_mark(part, text_part(text))] if text.strip() else []
 
 
-def _with_cache_mark(part: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
+def with_cache_mark(part: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
     """`cache_control`, which chat clients of Anthropic's models put on parts, goes with the block."""
     if part.get("cache_control"):
         block["cache_control"] = part["cache_control"]
@@ -128,11 +130,11 @@ def _part_blocks(content: object, *, param: str, dropped: set[str]) -> list[dict
             dropped.add("prompt_cache_breakpoint")
         match part.get("type"):
             case "text":
-                blocks += _text_block(part, param=where)
+                blocks += text_block(part, param=where)
             case "image_url":
-                blocks.append(_with_cache_mark(part, image_block(part, param=where, dropped=dropped)))
+                blocks.append(with_cache_mark(part, image_block(part, param=where, dropped=dropped)))
             case "file":
-                blocks.append(_with_cache_mark(part, document_block(part, param=where)))
+                blocks.append(with_cache_mark(part, document_block(part, param=where)))
             case "input_audio":
                 raise InvalidRequest(
                     f"{where}: this model does not take audio; send its transcript.", param=f"{where}.type"
@@ -153,7 +155,7 @@ def _tool_result(message: dict[str, Any], *, param: str, dropped: set[str]) -> d
         # OpenAI's own takes text alone here; images are welcome where the model can see them.
         parts = _part_blocks(content, param=f"{param}.content", dropped=dropped)
         if parts:
-            block["content"] = _shortest(parts)
+            block["content"] = shortest(parts)
     if message.get("is_error") is True:
         block["is_error"] = True
     return block
@@ -173,11 +175,11 @@ def _assistant_blocks(message: dict[str, Any], *, param: str, dropped: set[str])
                     f"{param}.content[{position}].type must be text or refusal.",
                     param=f"{param}.content[{position}].type",
                 )
-            blocks += _text_block(part, param=f"{param}.content[{position}]", field=kind)
+            blocks += text_block(part, param=f"{param}.content[{position}]", field=kind)
     else:
         blocks += _text_blocks(content, param=f"{param}.content")
     if message.get("refusal") and not content:
-        blocks += _text_block(message, param=param, field="refusal")
+        blocks += text_block(message, param=param, field="refusal")
     calls = caller_objects(message.get("tool_calls") or [], param=f"{param}.tool_calls")
     blocks += [tool_use_block(call, param=f"{param}.tool_calls[{position}]") for position, call in enumerate(calls)]
     return blocks

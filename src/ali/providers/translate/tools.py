@@ -18,7 +18,7 @@ _ANTHROPIC_ONLY = {
     "eager_input_streaming": None,
     "input_examples": [],
 }
-_CHOICE_OF_WORD = {"auto": "auto", "none": "none", "required": "any"}
+CHOICE_OF_WORD = {"auto": "auto", "none": "none", "required": "any"}
 _WORD_OF_CHOICE = {"auto": "auto", "none": "none", "any": "required"}
 
 
@@ -31,15 +31,25 @@ def messages_tools(request: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[
     choice, allowed = _messages_choice(request.get("tool_choice"))
     if allowed is not None:
         tools = [tool for tool in tools if tool["name"] in allowed]
+    return tools, settled_choice(choice, tools=tools, parallel=request.get("parallel_tool_calls"))
+
+
+def settled_choice(
+    choice: dict[str, Any] | None, *, tools: list[dict[str, Any]], parallel: object
+) -> dict[str, Any] | None:
+    """Anthropic's `tool_choice` with OpenAI's `parallel_tool_calls`; none where there are no `tools`.
+
+    Raises `InvalidRequest` where it forces a call and there is nothing to call.
+    """
     if not tools:
         if choice is not None and choice["type"] in ("any", "tool"):
             raise InvalidRequest("tool_choice asks for a tool that tools does not hold.", param="tool_choice")
-        return [], None
-    if request.get("parallel_tool_calls") is False:
+        return None
+    if parallel is False:
         choice = choice or {"type": "auto"}
         if choice["type"] != "none":
             choice["disable_parallel_tool_use"] = True
-    return tools, choice
+    return choice
 
 
 def chat_tools(request: dict[str, Any], *, dropped: set[str]) -> dict[str, Any]:
@@ -78,7 +88,7 @@ def tool_use_block(call: dict[str, Any], *, param: str) -> dict[str, Any]:
         "type": "tool_use",
         "id": anthropic_id(caller_name(call.get("id"), param=f"{param}.id")),
         "name": caller_name(function.get("name"), param=f"{param}.function.name"),
-        "input": _parsed_arguments(arguments, param=where),
+        "input": parsed_arguments(arguments, param=where),
     }
 
 
@@ -113,17 +123,22 @@ def _client_tool(tool: dict[str, Any], *, param: str) -> dict[str, Any]:
             param=f"{param}.type",
         )
     where = f"{param}.function"
-    function = caller_object(tool.get("function"), param=where)
-    schema = caller_object(function.get("parameters") or {}, param=f"{where}.parameters")
-    if "type" not in schema:
-        schema = {"type": "object", "properties": {}, **schema}
-    said: dict[str, Any] = {"name": caller_name(function.get("name"), param=f"{where}.name"), "input_schema": schema}
-    if function.get("description"):
-        said["description"] = caller_text(function["description"], param=f"{where}.description")
-    if function.get("strict") is True:
-        said["strict"] = True
+    said = client_tool(caller_object(tool.get("function"), param=where), param=where)
     if tool.get("cache_control"):
         said["cache_control"] = tool["cache_control"]
+    return said
+
+
+def client_tool(function: dict[str, Any], *, param: str) -> dict[str, Any]:
+    """OpenAI's description of a function as Anthropic's client tool."""
+    schema = caller_object(function.get("parameters") or {}, param=f"{param}.parameters")
+    if "type" not in schema:
+        schema = {"type": "object", "properties": {}, **schema}
+    said: dict[str, Any] = {"name": caller_name(function.get("name"), param=f"{param}.name"), "input_schema": schema}
+    if function.get("description"):
+        said["description"] = caller_text(function["description"], param=f"{param}.description")
+    if function.get("strict") is True:
+        said["strict"] = True
     return said
 
 
@@ -152,8 +167,8 @@ def _messages_choice(choice: object) -> tuple[dict[str, Any] | None, frozenset[s
     """Anthropic's `tool_choice`, and the names that OpenAI's `allowed_tools` leaves (None: all)."""
     if choice is None:
         return None, None
-    if isinstance(choice, str) and choice in _CHOICE_OF_WORD:
-        return {"type": _CHOICE_OF_WORD[choice]}, None
+    if isinstance(choice, str) and choice in CHOICE_OF_WORD:
+        return {"type": CHOICE_OF_WORD[choice]}, None
     if isinstance(choice, dict) and choice.get("type") == "function":
         function = caller_object(choice.get("function"), param="tool_choice.function")
         return {"type": "tool", "name": caller_name(function.get("name"), param="tool_choice.function.name")}, None
@@ -174,7 +189,8 @@ def _messages_choice(choice: object) -> tuple[dict[str, Any] | None, frozenset[s
     )
 
 
-def _parsed_arguments(arguments: str, *, param: str) -> dict[str, Any]:
+def parsed_arguments(arguments: str, *, param: str) -> dict[str, Any]:
+    """Arguments that a model wrote, as the object they are; none at all is an empty one."""
     if not arguments.strip():
         return {}
     try:

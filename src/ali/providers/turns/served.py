@@ -1,4 +1,4 @@
-"""Calls of tools that this service runs itself: the model calls a function, the caller sees an item of the tool's kind."""
+"""Calls of tools that this service runs itself: the model calls a function, callers see an item of the tool's kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from ali.kernel.ids import new_id
+from ali.providers.turns.forwarded import ForwardedItem
 from ali.providers.turns.parts import OpenCall, OpenMessage, OpenReasoning
 from ali.providers.turns.served import OpenServed, ServedCall, ServedTool
 
@@ -51,7 +52,17 @@ class OutputWriter:
     `first_number`: the `sequence_number` of the next event. Nothing here waits. A delta costs about 1 µs (measured).
     """
 
-    __slots__ = ("_buffer", "_calls", "_message", "_number", "_reasoning", "_served_calls", "output", "served")
+    __slots__ = (
+        "_buffer",
+        "_calls",
+        "_forwarded",
+        "_message",
+        "_number",
+        "_reasoning",
+        "_served_calls",
+        "output",
+        "served",
+    )
 
     def __init__(self, *, first_number: int = 0, served: Mapping[str, ServedTool] | None = None) -> None:
         self._number = first_number
@@ -62,6 +73,7 @@ class OutputWriter:
         self._message: OpenMessage | None = None
         self._reasoning: OpenReasoning | None = None
         self._calls: dict[Hashable, OpenCall | OpenServed] = {}
+        self._forwarded: dict[int, ForwardedItem] = {}
         self.output: list[dict[str, Any]] = []
         """The items that have begun, by `output_index`; one that is open stands as it was added. See `snapshot`."""
 
@@ -244,7 +256,7 @@ class OutputWriter:
             self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
 
     def end_call(self, key: Hashable, *, status: ItemStatus = "completed") -> None:
-        """The call is whole. One that this service runs is left for `take_calls`, unless the model was cut off in it."""
+        """The call is whole. One that this service runs waits for `take_calls`, unless the model was cut off in it."""
         call = self._calls.pop(key)
         hidden = isinstance(call, OpenServed) and not call.tool.shown
         if not hidden:
@@ -291,11 +303,40 @@ class OutputWriter:
         self.output[index] = item
         self.event("response.output_item.done", output_index=index, item=item)
 
+    # What an upstream that speaks this very API has written already
+
+    def begin_forwarded(self, item: dict[str, Any]) -> ForwardedItem:
+        """An item as the upstream added it; several may be open. Its events go through `forward` or `splice`."""
+        self._end_sequential()
+        piece = ForwardedItem(item, index=len(self.output))
+        self._forwarded[piece.index] = piece
+        self.output.append(item)
+        self.event("response.output_item.added", output_index=piece.index, item=item)
+        return piece
+
+    def end_forwarded(self, piece: ForwardedItem, item: dict[str, Any]) -> None:
+        """The item as the upstream ended it."""
+        self._forwarded.pop(piece.index, None)
+        self.end_item(piece.index, item)
+
+    def forward(self, kind: str, fields: dict[str, Any]) -> None:
+        """An upstream's event under our number: `fields` are the others, at least one. `kind` is a plain word."""
+        self._emit(kind.encode(), orjson.dumps(fields)[1:-1])
+
+    def splice(self, head: bytes, tail: bytes) -> None:
+        """An upstream's event as whole bytes, cut where its number stood."""
+        self._buffer.append(b"%b%d%b" % (head, self._number, tail))
+        self._number += 1
+
     def end_all(self, *, status: ItemStatus = "completed") -> None:
         """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off."""
         self._end_sequential(status)
         for key in list(self._calls):
             self.end_call(key, status=status)
+        for piece in list(self._forwarded.values()):
+            for kind, fields in piece.endings():
+                self.forward(kind, fields)
+            self.end_forwarded(piece, piece.item(status))
 
     def _end_sequential(self, status: ItemStatus = "completed") -> None:
         self.end_reasoning(status=status)
@@ -305,9 +346,10 @@ class OutputWriter:
             self._message = None
             self._done(message, status)
 
-    def _open(self) -> Sequence[Piece]:
+    def _open(self) -> Sequence[Piece | ForwardedItem]:
         calls = [call for call in self._calls.values() if isinstance(call, OpenCall) or call.tool.shown]
-        return [piece for piece in (self._message, self._reasoning, *calls) if piece is not None]
+        own = (self._message, self._reasoning, *calls)
+        return [piece for piece in (*own, *self._forwarded.values()) if piece is not None]
 
     def _added(self, piece: Piece) -> None:
         item = piece.item("in_progress")

@@ -1,0 +1,149 @@
+"""A response over HTTP: the request admitted, the run's events sent, or its end as one object."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import structlog
+
+from ali.features.chat.exchange import EVENT_STREAM, JSON, InternalError, Stopping
+from ali.features.chat.gateway import Arrival, ClientGone, Receive, Scope, Send, arrive
+from ali.features.chat.hot import refuse
+from ali.features.chat.limit_headers import RawHeaders, limit_headers
+from ali.features.chat.operations import RESPONSES
+from ali.features.chat.settlement import tell
+from ali.features.responses.admission import admit_response
+from ali.features.responses.background import Background
+from ali.features.responses.order import Engine, Order
+from ali.features.responses.run import ResponseRun
+from ali.kernel.errors import AliError
+
+log = structlog.get_logger("ali.requests")
+
+
+async def create_response(engine: Engine, background: Background, scope: Scope, receive: Receive, send: Send) -> None:
+    """`POST /v1/responses`. Raises nothing: a bug is logged and answered with a 500."""
+    arrival = arrive(scope)
+    metrics = engine.gateway.metrics
+    metrics.in_flight += 1
+    try:
+        order = await admit_response(engine, arrival, receive, starts_now=background.starts_now)
+        if order.request.background:
+            await background.accept(order, arrival, receive=receive, send=send)
+        else:
+            await ResponseExchange(engine, arrival, order, receive=receive, send=send).run()
+    except ClientGone:
+        metrics.requests.labels(RESPONSES.name, "cancelled").inc()
+    except AliError as error:
+        metrics.requests.labels(RESPONSES.name, "refused").inc()
+        log.info(
+            "request.refused",
+            request_id=arrival.name,
+            operation=RESPONSES.name,
+            status=error.http_status,
+            error=error.error_code,
+        )
+        await refuse(error, operation=RESPONSES, arrival=arrival, send=send)
+    except Exception:
+        log.exception("request.crashed", request_id=arrival.name, operation=RESPONSES.name)
+        await refuse(InternalError(arrival.name), operation=RESPONSES, arrival=arrival, send=send)
+    finally:
+        metrics.in_flight -= 1
+
+
+class ResponseExchange:
+    """Carries one response in the foreground. `run` never raises an `AliError`: it answers it."""
+
+    __slots__ = ("_arrival", "_cancellable", "_engine", "_gone", "_order", "_receive", "_run", "_send", "_task")
+
+    def __init__(self, engine: Engine, arrival: Arrival, order: Order, *, receive: Receive, send: Send) -> None:
+        self._engine = engine
+        self._arrival = arrival
+        self._order = order
+        self._receive = receive
+        self._send = send
+        self._gone = False
+        self._cancellable = True
+        self._task: asyncio.Task[Any] | None = None
+        self._run = ResponseRun(engine, order)
+
+    async def run(self) -> None:
+        """Serve the request to its end and leave response and usage record behind, whatever happens."""
+        self._task = asyncio.current_task()
+        watcher = asyncio.ensure_future(self._receive())
+        watcher.add_done_callback(self._caller_left)
+        order = self._order
+        try:
+            await (self._stream() if order.request.stream else self._answer_whole())
+        except AliError as error:
+            await refuse(error, operation=RESPONSES, arrival=self._arrival, send=self._send)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._cut_off())
+            if not self._gone:
+                raise
+        finally:
+            watcher.remove_done_callback(self._caller_left)
+            watcher.cancel()
+            usage = order.record.usage
+            order.claimed.settle(self._engine.gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
+            tell(self._engine.gateway, order.record, self._arrival.name)
+
+    def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
+        """Stop the provider's work at once: it costs money."""
+        self._gone = True
+        if self._cancellable and self._task is not None:
+            self._cancellable = False
+            self._task.cancel()
+
+    async def _stream(self) -> None:
+        send, run = self._send, self._run
+        started = False
+        events = run.events()
+        async for due in events:
+            if not started:
+                started = True
+                await send({"type": "http.response.start", "status": 200, "headers": self._headers(EVENT_STREAM)})
+            if run.final is not None:
+                self._cancellable = False
+                await send({"type": "http.response.body", "body": due, "more_body": False})
+            else:
+                await send({"type": "http.response.body", "body": due, "more_body": True})
+
+    async def _answer_whole(self) -> None:
+        run = self._run
+        async for _ in run.events():
+            pass
+        self._cancellable = False
+        if run.failure is not None:
+            raise run.failure
+        body = orjson.dumps(run.final)
+        headers = [*self._headers([JSON]), (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _cut_off(self) -> None:
+        """The caller left, or the service stops. A caller who is there is told."""
+        stopping = Stopping("The service is being stopped and could not finish this answer. Send the request again.")
+        if self._gone:
+            await self._run.cut_off("cancelled", code="client_disconnected", http_status=499)
+            return
+        event = await self._run.cut_off("failed", code="service_stopping", http_status=503, error=stopping)
+        if self._order.request.stream and self._run.begun:
+            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+        else:
+            await refuse(stopping, operation=RESPONSES, arrival=self._arrival, send=self._send)
+
+    def _headers(self, first: RawHeaders) -> RawHeaders:
+        record, verdict, run = self._order.record, self._order.claimed.verdict, self._run
+        headers: RawHeaders = [
+            *first,
+            (b"x-request-id", self._arrival.name.encode()),
+            (b"openai-processing-ms", b"%d" % record.elapsed_ms()),
+            *(limit_headers(verdict, RESPONSES.dialect) if verdict is not None else run.headers),
+        ]
+        if record.provider is not None and record.upstream_model is not None:
+            headers.append((b"x-ali-provider", record.provider.encode()))
+            headers.append((b"x-ali-model", record.upstream_model.encode()))
+        if run.dropped:
+            headers.append((b"x-ali-dropped-parameters", ", ".join(run.dropped).encode("latin-1", "replace")))
+        return headers
