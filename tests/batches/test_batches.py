@@ -86,6 +86,7 @@ async def test_lines_that_fail_stand_in_the_error_file_and_the_others_in_the_out
     [
         ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "Hello"}),
         ("/v1/moderations", {"input": "Hello"}),
+        ("/v1/responses", {"model": "gpt-4.1", "input": "Hello", "store": False}),
     ],
 )
 async def test_every_endpoint_can_be_batched(client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> None:
@@ -130,6 +131,12 @@ async def test_an_input_that_is_no_batch_fails_and_each_fault_is_told_with_its_l
     assert batch.output_file_id is None
     assert await batches.records() == []
     await client.files.delete(batch.input_file_id)
+
+
+async def test_a_model_of_no_name_is_each_lines_error(client: openai.AsyncOpenAI) -> None:
+    batch = await ended(client, (await handed_in(client, jsonl(line("a", model="\0"), line("b", model="\0")))).id)
+    assert batch.status == "completed"
+    assert [each["response"]["status_code"] for each in await lines_of(client, batch.error_file_id)] == [404, 404]
 
 
 async def test_more_lines_than_a_batch_may_have_fail_it(client: openai.AsyncOpenAI) -> None:

@@ -1,5 +1,6 @@
 """What a line came to, as a line of output. Pure. Sources: OpenAI's guide "Batch API"; Anthropic's, "Batch results"."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,12 @@ def not_run(custom_id: str, why: NotRun, *, dialect: str) -> bytes:
 
 
 def _document(body: bytes) -> object:
-    """The answer's body within a line: its own bytes where they are JSON on one line."""
+    """The answer's body within a line: its own bytes, where they are JSON; whose line breaks are white space alone."""
     try:
-        read = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        json.loads(body)
+    except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
-    return read if b"\n" in body or b"\r" in body else orjson.Fragment(body)
+    return orjson.Fragment(body.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ Each line that has run is written down before the next: a crash costs the lines 
 """
 
 import asyncio
+import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ _WATCH_S: Final = 1.0
 _MOST_TRIES: Final = 5
 _LONGEST_BACKOFF_S: Final = 30.0
 _BESIDE_BODY_BYTES: Final = 64 * 1024
+_MODEL: Final = re.compile(r"[ -~]{1,200}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,9 @@ class BatchRun:
         except ObjectMissing:
             faults.append(LineFault("The input file cannot be read any more.", code="input_file_missing"))
         if not faults:
-            return await book.begin(batch.id, total=inspector.found.total, model=inspector.found.model)
+            model = inspector.found.model
+            shown = model if model is not None and _MODEL.fullmatch(model) else None  # another is told by each line
+            return await book.begin(batch.id, total=inspector.found.total, model=shown)
         errors = orjson.dumps([fault.shown() for fault in faults])
         if await book.end(batch.id, End(status="failed", errors=errors)):
             self._told("failed")

@@ -40,9 +40,7 @@ def missing(*, param: str = "file_id") -> FileMissing:
 
 async def listed(session: AsyncSession, project_id: UUID, *, purpose: str | None, place: Place) -> Page[StoredFile]:
     """The files of a project, of one purpose or all; nothing for a purpose that is none."""
-    there = _there(project_id, purposes=SHOWN)
-    if purpose is not None:
-        there &= StoredFile.purpose == purpose
+    there = _there(project_id, purposes=[each for each in SHOWN if purpose in (None, each)])
     return await page_of(session, select(StoredFile).where(there), key=StoredFile.id, place=place)
 
 

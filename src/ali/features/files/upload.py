@@ -4,7 +4,7 @@ Sources: RFC 7578; OpenAI's API reference, "Upload file". Fields may stand befor
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -110,11 +110,10 @@ class Upload:
         return int(seconds)
 
     def _callbacks(self) -> Any:  # noqa: ANN401 - the parser's own dictionary of callbacks
-        head: Callable[[bytes, int, int], None] = lambda data, start, end: self._head(data[start:end])  # noqa: E731
         return {
             "on_part_begin": self._begin_part,
             "on_header_begin": lambda: self._part.head.append(b""),
-            "on_header_field": head,
+            "on_header_field": lambda data, start, end: self._head(data[start:end]),
             "on_header_value": lambda data, start, end: self._value(data[start:end]),
             "on_headers_finished": self._read_head,
             "on_part_data": lambda data, start, end: self._data(data[start:end]),
