@@ -28,7 +28,7 @@ class Canary:
     columns: frozenset[str] = frozenset()
 
 
-_SAID: Final = frozenset({"conversation_item.body"})
+_SAID: Final = frozenset({"conversation_item.body", "response.head", "response.input", "response_event.body"})
 _NAMES: Final = frozenset({"project.name", "api_key.name", "service_account.name"})
 
 PASTED: Final = Canary(

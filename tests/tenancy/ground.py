@@ -37,6 +37,7 @@ PREFIXES: Final[Mapping[str, str]] = {
     "limit": LIMIT,
     "session": Kind.SESSION.value,
     "conversation": Kind.CONVERSATION.value,
+    "response": Kind.RESPONSE.value,
     "file": FILE,
     "batch": BATCH,
     "message_batch": MESSAGE_BATCH,
@@ -47,7 +48,7 @@ with a second factor.
 """
 
 OF_A_PROJECT: Final = (
-    *("member", "account", "key", "budget", "limit", "event", "conversation"),
+    *("member", "account", "key", "budget", "limit", "event", "conversation", "response"),
     *("file", "batch", "message_batch", "ended_message_batch"),
 )
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
@@ -149,6 +150,7 @@ class Ground:
             "project": named(Kind.PROJECT, project),
             "address": address_of(names["person"]),
             "item": item_of(names["conversation"]),
+            "asked": item_of(names["response"]),
             "model": "gpt-4.1",
             "provider": "nobodys",
         }
@@ -166,6 +168,8 @@ class Ground:
                 made[kind] = address_of(self.make("person", land.organization_id, land.project_id))
             elif kind == "item":
                 made[kind] = item_of(made["conversation"])  # of the call's own conversation
+            elif kind == "asked":
+                made[kind] = item_of(made["response"])
             else:
                 made[kind] = self.make(kind, land.organization_id, land.project_id)
         return made
@@ -224,6 +228,8 @@ class Ground:
                 self.conversation(made, organization, project)
             case "file" | "batch" | "message_batch" | "ended_message_batch":
                 self.filed(made, organization, project, kind=kind)
+            case "response":
+                self.response(made, organization, project)
             case _:
                 raise ValueError(kind)
         return PREFIXES[kind] + made.hex
@@ -240,6 +246,16 @@ class Ground:
             "insert into ali.conversation_item (conversation_id, position, organization_id, project_id,"
             " item_id, kind, body) values (%s, 0, %s, %s, %s, 'message', %s)",
             *(made, organization, project, item, as_json(body)),
+        )
+
+    def response(self, made: UUID, organization: UUID, project: UUID) -> None:
+        """A response that was cancelled."""
+        head = {"id": PREFIXES["response"] + made.hex, "object": "response", "status": "cancelled"}
+        asked = {"type": "message", "role": "user", "content": [], "status": "completed"}
+        self.run(
+            "insert into ali.response (id, organization_id, project_id, status, background, head, input,"
+            " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
+            *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
         )
 
     def file(self, made: UUID, organization: UUID, project: UUID, *, purpose: str) -> str:
@@ -361,7 +377,7 @@ def address_of(person: str) -> str:
 
 
 def item_of(conversation: str) -> str:
-    """The item of a conversation made here, by the conversation's identifier."""
+    """The item of a conversation, or of a response's input, made here, by the identifier of what it is in."""
     return f"msg_{conversation[-32:]}"
 
 

@@ -76,6 +76,9 @@ _PROVIDER: Final = {"provider": "provider"}
 _PROJECTS: Final = "/v1/organization/projects"
 _PROJECT: Final = f"{_PROJECTS}/{{project_id}}"
 _IN_PROJECT: Final = {"project_id": "project"}
+_RESPONSE_PATH: Final = "/v1/responses/{response_id}"
+_OF_A_RESPONSE: Final = {"response_id": "response"}
+_RESPONSE: Final = {"model": "gpt-4.1", "input": "Hello there"}
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _IN_CONVERSATION: Final = {"conversation_id": "conversation"}
 _HELLO: Final = [{"role": "user", "content": "Hello there"}]
@@ -103,6 +106,23 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_MESSAGE | {"stream": True}),
     ),
     "POST /v1/messages/count_tokens": (Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),),
+    # responses
+    "POST /v1/responses": (
+        Call(over="acting", body=_RESPONSE),
+        Call(over="acting", body=_RESPONSE | {"stream": True}),
+        Call(over="acting", body=_RESPONSE | {"background": True}),
+        Call(over="acting", ids={"previous": "response"}, body=_RESPONSE | {"previous_response_id": "{previous}"}),
+        Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
+    ),
+    f"GET {_RESPONSE_PATH}": (
+        Call(over="acting", ids=_OF_A_RESPONSE),
+        Call(over="acting", ids=_OF_A_RESPONSE, query={"stream": "true", "starting_after": "1"}),
+    ),
+    f"DELETE {_RESPONSE_PATH}": (Call(over="acting", ids=_OF_A_RESPONSE),),
+    f"POST {_RESPONSE_PATH}/cancel": (Call(over="acting", ids=_OF_A_RESPONSE),),
+    f"GET {_RESPONSE_PATH}/input_items": (
+        Call(over="acting", ids=_OF_A_RESPONSE, members={"after": "asked", "before": "asked"}),
+    ),
     # conversations
     "POST /v1/conversations": (
         Call(over="acting", body={"items": _HELLO}),

@@ -28,6 +28,9 @@ from tests.tenancy.registry import REGISTRY, Call
 from tests.tenancy.standing import OWNER
 from tests.tenancy.wire import Answer, Request, ask, with_key
 
+UNSURE = ("nothing", "oneself", "operator")
+"""What does not succeed here, however rightly it is asked."""
+
 
 @dataclass(kw_only=True)
 class Flight:
@@ -156,7 +159,7 @@ async def _send_all(
         if operation.endswith("/invites") and canaries.EMAIL.value.encode() in (request.body or b""):  # once each
             flight.ground.run("delete from ali.invite where email = %s", canaries.EMAIL.value)
         answer = await flight.send(request)
-        if request.body is not None and call.over not in ("nothing", "oneself", "operator"):
+        if request.body is not None and call.over not in UNSURE and "?" not in request.target:
             assert answer.status == 200, (request, answer)
         if call.undo:
             flight.ground.undo(call.undo, flight.lands.own)

@@ -15,6 +15,10 @@ async def objects(tmp_path: Path) -> AsyncIterator[Objects]:
     await store.close()
 
 
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 async def pieces(*parts: bytes, fails: bool = False) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
@@ -22,11 +26,10 @@ async def pieces(*parts: bytes, fails: bool = False) -> AsyncIterator[bytes]:
         raise ValueError("the sender broke off")
 
 
-async def test_an_object_is_written_read_in_part_and_in_whole_and_deleted(objects: Objects, tmp_path: Path) -> None:
+async def test_an_object_is_written_read_in_part_and_in_whole_and_deleted(objects: Objects) -> None:
     parts = [b"%d" % (n % 10) * 300_000 for n in range(40)]
     whole = b"".join(parts)
     assert await objects.write("a/b", pieces(*parts)) == len(whole)
-    assert (tmp_path / "with a space" / "a" / "b").read_bytes() == whole
     assert await objects.read("a/b", start=299_999, size=2) == b"01"
     assert b"".join([piece async for piece in await objects.open("a/b")]) == whole
     await objects.delete("a/b")
@@ -41,7 +44,7 @@ async def test_an_object_is_written_read_in_part_and_in_whole_and_deleted(object
 async def test_what_breaks_off_leaves_nothing(objects: Objects, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broke off"):
         await objects.write("a/b", pieces(b"x" * 20_000_000, fails=True))
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert files_in(tmp_path) == []
 
 
 @pytest.fixture

@@ -223,10 +223,11 @@ class ResponseState:
         rows = await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
         return [_taken(row) for row in rows]
 
-    async def is_there(self, place: Place) -> bool:
-        """Whether the response has not been deleted."""
-        tenant, statement = queries.IS_THERE
-        return bool(await self._visible(place, tenant, statement, (place.response_id,)))
+    async def status(self, place: Place) -> str | None:
+        """How a response stands; None where it has been deleted."""
+        tenant, statement = queries.STATUS
+        rows = await self._visible(place, tenant, statement, (place.response_id,))
+        return rows[0][0] if rows else None
 
     async def events(self, place: Place, *, after: int) -> list[tuple[int, int, bytes]]:
         """Pieces of the event log that hold numbers above `after`, in order."""
