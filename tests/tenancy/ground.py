@@ -178,13 +178,8 @@ class Ground:
         """A thing of `kind`, which may do as little as there is; its identifier as the outside knows it."""
         made = uuid7()
         match kind:
-            case "person" | "member":
-                self.person(made, organization, role="member")
-                if kind == "member":
-                    self.membership(made, organization, project, role="member")
-            case "enrolled":
-                self.person(made, organization, role="member")
-                self.run("update ali.user_account set totp_secret = '\\x00' where id = %s", made)
+            case "person" | "member" | "enrolled":
+                self.somebody(made, organization, project, kind=kind)
             case "account":
                 self.account(made, organization, project, role="member")
             case "key" | "admin_key":
@@ -233,6 +228,14 @@ class Ground:
             case _:
                 raise ValueError(kind)
         return PREFIXES[kind] + made.hex
+
+    def somebody(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
+        """A person: of no project, of `project`, or with a second factor."""
+        self.person(made, organization, role="member")
+        if kind == "member":
+            self.membership(made, organization, project, role="member")
+        if kind == "enrolled":
+            self.run("update ali.user_account set totp_secret = '\\x00' where id = %s", made)
 
     def conversation(self, made: UUID, organization: UUID, project: UUID) -> None:
         """A conversation of one item."""
