@@ -1,6 +1,7 @@
 """OpenAI's Batch API, judged by OpenAI's SDK."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -61,6 +62,19 @@ async def test_a_batch_runs_to_its_end_and_its_output_names_each_line(
     assert {(record["api_key_id"], record["outcome"]) for record in records} == {(batches.tenant.key_id, "ok")}
     assert all(record["cost_microusd"] > 0 for record in records)
     assert [each.id async for each in client.batches.list()] == [batch.id]
+
+
+async def test_the_synchronous_sdk_runs_a_batch_too(batches: Service) -> None:
+    def run() -> str:
+        with openai.OpenAI(base_url=batches.openai_base_url, api_key=batches.tenant.secret) as client:
+            file = client.files.create(file=jsonl(line("a")), purpose="batch")
+            made = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+            while (batch := client.batches.retrieve(made.id)).status != "completed":
+                time.sleep(0.1)
+            assert batch.output_file_id is not None
+            return client.files.content(batch.output_file_id).text
+
+    assert '"custom_id":"a"' in await asyncio.to_thread(run)
 
 
 async def test_lines_that_fail_stand_in_the_error_file_and_the_others_in_the_output(

@@ -36,14 +36,16 @@ PASTED: Final = Canary(
     value="sk-" + _word("Pasted"),
     columns=_NAMES
     | _SAID
-    | {"conversation.metadata"}
+    | {"conversation.metadata", "batch.metadata", "batch.anthropic_beta", "batch.model", "file.name"}
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose
 )
 PASSWORD: Final = Canary(name="a password", value=_word("Password"))
 TOTP: Final = Canary(name="a TOTP secret", value=base64.b32encode(secrets.token_bytes(20)).decode())
 CPF: Final = Canary(name="a CPF", value="390.533.447-05", columns=_SAID)
 PROMPT: Final = Canary(name="a prompt", value=_word("Prompt"), columns=_SAID)
-LABEL: Final = Canary(name="a label", value=_word("Label"), columns=frozenset({"conversation.metadata"}))
+LABEL: Final = Canary(
+    name="a label", value=_word("Label"), columns=frozenset({"conversation.metadata", "batch.metadata"})
+)
 IDEMPOTENCY_KEY: Final = Canary(name="an idempotency key", value=_word("Key"))
 PROVIDER_KEY: Final = Canary(name="a provider's key", value="sk-" + _word("Provider"))
 NAME: Final = Canary(name="a name", value=_word("Name"), columns=_NAMES)
