@@ -38,6 +38,7 @@ PREFIXES: Final[Mapping[str, str]] = {
     "session": Kind.SESSION.value,
     "conversation": Kind.CONVERSATION.value,
     "response": Kind.RESPONSE.value,
+    "completion": "chatcmpl-",
     "file": FILE,
     "batch": BATCH,
     "message_batch": MESSAGE_BATCH,
@@ -48,7 +49,7 @@ with a second factor.
 """
 
 OF_A_PROJECT: Final = (
-    *("member", "account", "key", "budget", "limit", "event", "conversation", "response"),
+    *("member", "account", "key", "budget", "limit", "event", "conversation", "response", "completion"),
     *("file", "batch", "message_batch", "ended_message_batch"),
 )
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
@@ -178,8 +179,13 @@ class Ground:
         """A thing of `kind`, which may do as little as there is; its identifier as the outside knows it."""
         made = uuid7()
         match kind:
-            case "person" | "member" | "enrolled":
-                self.somebody(made, organization, project, kind=kind)
+            case "person" | "member":
+                self.person(made, organization, role="member")
+                if kind == "member":
+                    self.membership(made, organization, project, role="member")
+            case "enrolled":
+                self.person(made, organization, role="member")
+                self.run("update ali.user_account set totp_secret = '\\x00' where id = %s", made)
             case "account":
                 self.account(made, organization, project, role="member")
             case "key" | "admin_key":
@@ -219,47 +225,45 @@ class Ground:
             case "session":
                 person = UUID(self.make("person", organization, project)[-32:])
                 self.session(made, organization, person)
-            case "conversation":
-                self.conversation(made, organization, project)
+            case "completion" | "conversation" | "response":
+                self._said(kind, made, organization, project)
             case "file" | "batch" | "message_batch" | "ended_message_batch":
                 self.filed(made, organization, project, kind=kind)
-            case "response":
-                self.response(made, organization, project)
             case _:
                 raise ValueError(kind)
         return PREFIXES[kind] + made.hex
 
-    def somebody(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
-        """A person: of no project, of `project`, or with a second factor."""
-        self.person(made, organization, role="member")
-        if kind == "member":
-            self.membership(made, organization, project, role="member")
-        if kind == "enrolled":
-            self.run("update ali.user_account set totp_secret = '\\x00' where id = %s", made)
-
-    def conversation(self, made: UUID, organization: UUID, project: UUID) -> None:
-        """A conversation of one item."""
-        self.run(
-            "insert into ali.conversation (id, organization_id, project_id, next_position) values (%s, %s, %s, 1)",
-            *(made, organization, project),
-        )
-        item = item_of(made.hex)
-        body = {"id": item, "type": "message", "role": "user", "status": "completed", "content": []}
-        self.run(
-            "insert into ali.conversation_item (conversation_id, position, organization_id, project_id,"
-            " item_id, kind, body) values (%s, 0, %s, %s, %s, 'message', %s)",
-            *(made, organization, project, item, as_json(body)),
-        )
-
-    def response(self, made: UUID, organization: UUID, project: UUID) -> None:
-        """A response that was cancelled."""
-        head = {"id": PREFIXES["response"] + made.hex, "object": "response", "status": "cancelled"}
-        asked = {"type": "message", "role": "user", "content": [], "status": "completed"}
-        self.run(
-            "insert into ali.response (id, organization_id, project_id, status, background, head, input,"
-            " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
-            *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
-        )
+    def _said(self, kind: str, made: UUID, organization: UUID, project: UUID) -> None:
+        """A thing that holds what people and models said."""
+        match kind:
+            case "completion":
+                named_so, answer = PREFIXES[kind] + made.hex, {"object": "chat.completion", "choices": []}
+                self.run(
+                    "insert into ali.chat_completion (id, organization_id, project_id, public_id, model,"
+                    " answering_model, messages, answer) values (%s, %s, %s, %s, 'gpt-4.1', 'gpt-4.1', '[]', %s)",
+                    *(made, organization, project, named_so, as_json({"id": named_so, **answer})),
+                )
+            case "conversation":
+                self.run(
+                    "insert into ali.conversation (id, organization_id, project_id, next_position)"
+                    " values (%s, %s, %s, 1)",
+                    *(made, organization, project),
+                )
+                item = item_of(made.hex)
+                body = {"id": item, "type": "message", "role": "user", "status": "completed", "content": []}
+                self.run(
+                    "insert into ali.conversation_item (conversation_id, position, organization_id, project_id,"
+                    " item_id, kind, body) values (%s, 0, %s, %s, %s, 'message', %s)",
+                    *(made, organization, project, item, as_json(body)),
+                )
+            case "response":
+                head = {"id": PREFIXES[kind] + made.hex, "object": "response", "status": "cancelled"}
+                asked = {"type": "message", "role": "user", "content": [], "status": "completed"}
+                self.run(
+                    "insert into ali.response (id, organization_id, project_id, status, background, head, input,"
+                    " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
+                    *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
+                )
 
     def file(self, made: UUID, organization: UUID, project: UUID, *, purpose: str) -> str:
         """A file of four bytes, by the name of its object."""

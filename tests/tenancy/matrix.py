@@ -137,7 +137,7 @@ def _refused_place(cell: Cell) -> int | None:
     if call.over == "within" and not standing.reaches_own and kinds & {"project", "key", "budget", "limit"}:
         return 404
     if whose != "own":
-        return 404
+        return call.missing
     return 403 if call.of_people and not standing.personal else None
 
 

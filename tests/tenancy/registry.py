@@ -41,6 +41,8 @@ class Call:
     form: Mapping[str, str] | None = None
     of_people: bool = False
     answers: int = 200
+    missing: int = 404
+    """The status where what the path or body names is not there, or beyond reach."""
     undo: str | None = None
 
 
@@ -81,6 +83,8 @@ _OF_A_RESPONSE: Final = {"response_id": "response"}
 _RESPONSE: Final = {"model": "gpt-4.1", "input": "Hello there"}
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _IN_CONVERSATION: Final = {"conversation_id": "conversation"}
+_COMPLETIONS: Final = "GET /v1/chat/completions"
+_ONE_COMPLETION: Final = {"completion_id": "completion"}
 _HELLO: Final = [{"role": "user", "content": "Hello there"}]
 _CHAT: Final[dict[str, Any]] = {"model": "gpt-4.1", "messages": _HELLO}
 _MESSAGE: Final[dict[str, Any]] = {"model": "claude-sonnet-5-5", "messages": _HELLO, "max_tokens": 50}
@@ -96,9 +100,17 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     "GET /v1/models/{model}": (Call(over="within", ids={"model": "model"}),),
     "POST /v1/chat/completions": (
         Call(over="acting", body=_CHAT),
+        Call(over="acting", body=_CHAT | {"store": True, "metadata": {"about": "greetings"}}),
         Call(over="acting", body=_CHAT | {"stream": True}),
         Call(over="acting", body=_MESSAGE),
     ),
+    _COMPLETIONS: (Call(over="acting", members={"after": "completion"}),),
+    f"{_COMPLETIONS}/{{completion_id}}": (Call(over="acting", ids=_ONE_COMPLETION),),
+    "POST /v1/chat/completions/{completion_id}": (
+        Call(over="acting", ids=_ONE_COMPLETION, body={"metadata": {"about": "greetings"}}),
+    ),
+    "DELETE /v1/chat/completions/{completion_id}": (Call(over="acting", ids=_ONE_COMPLETION),),
+    f"{_COMPLETIONS}/{{completion_id}}/messages": (Call(over="acting", ids=_ONE_COMPLETION),),
     "POST /v1/embeddings": (Call(over="acting", body={"model": "text-embedding-3-small", "input": "Hello there"}),),
     "POST /v1/moderations": (Call(over="acting", body={"input": "Hello there"}),),
     "POST /v1/messages": (
@@ -111,7 +123,12 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_RESPONSE),
         Call(over="acting", body=_RESPONSE | {"stream": True}),
         Call(over="acting", body=_RESPONSE | {"background": True}),
-        Call(over="acting", ids={"previous": "response"}, body=_RESPONSE | {"previous_response_id": "{previous}"}),
+        Call(
+            over="acting",
+            ids={"previous": "response"},
+            body=_RESPONSE | {"previous_response_id": "{previous}"},
+            missing=400,  # as OpenAI's
+        ),
         Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
     ),
     f"GET {_RESPONSE_PATH}": (

@@ -16,6 +16,7 @@ from ali.features.chat.failover import Failover
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.resilience import RetryBudget
+from ali.features.chat.stored.settlement import CompletionKeeper
 from ali.features.chat.tally import Tally
 from ali.features.idempotency import Claims, Keeping, Sealer
 from ali.features.identity.housekeeping import Housekeeping
@@ -124,6 +125,7 @@ async def assemble(
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
         ledger=ledger,
+        completions=CompletionKeeper(pool, ledger, instance_id=instance_id),
         reservations=reservations,
         limiter=limiter,
         rules=rules,

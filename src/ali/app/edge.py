@@ -15,9 +15,9 @@ from ali.app.stores import limiter_kind, repeats_kind
 from ali.features.batches.http import MESSAGE_BATCHES_PATH
 from ali.features.batches.http import ROUTERS as BATCHES_ROUTERS
 from ali.features.batches.naming import MOST_MESSAGE_BYTES
-from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
+from ali.features.chat.http import ROUTERS as CHAT_ROUTERS
 from ali.features.chat.operations import OPERATIONS, RESPONSES
 from ali.features.conversations import http as conversations_http
 from ali.features.files.http import PATH as FILES_PATH
@@ -62,11 +62,13 @@ class Edge:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
-        if operation is None:
+        if operation is None or (scope["method"] == "GET" and operation.lists_kept):
             await self._ordinary(scope, receive, send)
         elif scope["method"] != "POST":
+            taken = ("GET", "POST") if operation.lists_kept else ("POST",)
             error = MethodNotAllowed(
-                f"{operation.path} takes POST, not {scope['method'][:10]}.", headers=(("allow", "POST"),)
+                f"{operation.path} takes {' and '.join(taken)}, not {scope['method'][:10]}.",
+                headers=(("allow", ", ".join(taken)),),
             )
             await refuse(error, operation=operation, arrival=arrive(scope), send=send)
         elif operation is RESPONSES:
@@ -113,7 +115,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    own = (chat_http.router, responses_http.router, conversations_http.router, *FILES_ROUTERS, *BATCHES_ROUTERS)
+    own = (*CHAT_ROUTERS, responses_http.router, conversations_http.router, *FILES_ROUTERS, *BATCHES_ROUTERS)
     for router in (*own, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)

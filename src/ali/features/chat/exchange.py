@@ -22,6 +22,8 @@ from ali.features.chat.operations import Operation
 from ali.features.chat.repeats import repeat_key
 from ali.features.chat.routing import Target
 from ali.features.chat.settlement import close_record, prices_tried, tell
+from ali.features.chat.stored.assembly import Assembly
+from ali.features.chat.stored.completion import KeptCompletion, kept, kept_from_body
 from ali.kernel.envelopes import error_body, error_event, error_headers
 from ali.kernel.errors import AliError, Unavailable
 from ali.providers.contract import Dialect, StreamRelay, Usage
@@ -113,7 +115,7 @@ class Exchange:
     async def _serve(self) -> None:
         gateway, admission = self._gateway, self._admission
         key: bytes | None = None
-        if admission.cache_ttl_s:
+        if admission.cache_ttl_s and admission.envelope.asked is None:  # what is kept is no repeat of another
             key = repeat_key(
                 project_id=admission.record.project_id,
                 operation=self._operation.name,
@@ -150,8 +152,10 @@ class Exchange:
 
     async def _answer_whole(self, target: Target, answer: WholeAnswer, key: bytes | None) -> None:
         self._record.usage = answer.usage
-        self._close_record("ok", status=200, target=target)
-        await self._gateway.ledger.settle(self._record)
+        asked = self._admission.envelope.asked
+        await self._settle(
+            target, kept_from_body(answer.body, asked=asked, request_id=self._record.id) if asked else None
+        )
         headers = self._headers(answer.headers, target=target, dropped=answer.dropped)
         if answer.estimated:
             headers.append((b"x-ali-estimated", b"true"))
@@ -166,19 +170,34 @@ class Exchange:
         headers = self._headers(answer.headers, target=target, dropped=stream.dropped)
         await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
         self._began = True
-        kept: list[bytes] | None = [] if key is not None else None
+        repeatable: list[bytes] | None = [] if key is not None else None
+        asked = self._admission.envelope.asked
+        assembly = Assembly(limit_bytes=self._gateway.max_upstream_body_bytes) if asked else None
         async for due in stream.chunks():
             await send({"type": "http.response.body", "body": due, "more_body": True})
-            if kept is not None:
-                kept.append(due)
+            if repeatable is not None:
+                repeatable.append(due)
+            if assembly is not None:
+                assembly.feed(due)
         self._cancellable = False
         last = relay.finish()
-        self._record.usage = self._usage_so_far()
-        self._close_record("ok", status=200, target=target)
-        await self._gateway.ledger.settle(self._record)
+        usage = self._record.usage = self._usage_so_far()
+        completion: KeptCompletion | None = None
+        if assembly is not None and asked is not None:
+            assembly.feed(last)
+            completion = kept(assembly.completion(usage=usage), asked=asked, request_id=self._record.id)
+        await self._settle(target, completion)
         await send({"type": "http.response.body", "body": last, "more_body": False})
-        if key is not None and kept is not None and self._admission.cache_ttl_s:
-            await self._gateway.repeats.put(key, b"".join([*kept, last]), ttl_s=self._admission.cache_ttl_s)
+        if key is not None and repeatable is not None and self._admission.cache_ttl_s:
+            await self._gateway.repeats.put(key, b"".join([*repeatable, last]), ttl_s=self._admission.cache_ttl_s)
+
+    async def _settle(self, target: Target, completion: KeptCompletion | None) -> None:
+        """Commit the usage of an answer that is there, and with it the completion where it is to be kept."""
+        self._close_record("ok", status=200, target=target)
+        if completion is None:
+            await self._gateway.ledger.settle(self._record)
+        else:
+            await self._gateway.completions.settle(self._record, completion)
 
     async def _repeat(self, kept: bytes) -> None:
         self._gateway.metrics.cache.labels("hit").inc()

@@ -130,7 +130,7 @@ class ResponseState:
             elif verdict == "cut":
                 cut = True
             elif verdict != "ok":
-                raise _refusal(verdict, place, first)
+                raise _refusal(verdict, first)
         return _context(read, cut=cut)
 
     async def history(self, place: Place, *, most_bytes: int) -> Context:
@@ -296,26 +296,25 @@ def _unavailable() -> StateUnavailable:
     )
 
 
-def _refusal(verdict: str, place: Place, link: bytes | None) -> InvalidRequest | NotFound:
-    previous = named(Kind.RESPONSE, place.previous_id) if place.previous_id else ""
+def _refusal(verdict: str, link: bytes | None) -> InvalidRequest | NotFound:
     match verdict:
         case "previous_not_found":
-            return previous_not_found(previous)
+            return previous_not_found()
         case "previous_broken":
             deleted = named(Kind.RESPONSE, UUID(link.decode())) if link else "one"
             return PreviousResponseNotFound(
-                f"The chain of '{previous}' is broken: {deleted} was deleted. Send the whole input without "
+                f"The chain of this previous response is broken: {deleted} was deleted. Send the whole input without "
                 "previous_response_id.",
                 param="previous_response_id",
             )
         case "previous_unfinished":
             return PreviousResponseUnusable(
-                f"Previous response with id '{previous}' has not ended yet. Wait until its status is completed.",
+                "The previous response has not ended yet. Wait until its status is completed.",
                 param="previous_response_id",
             )
         case "previous_in_conversation":
             return PreviousResponseUnusable(
-                f"Previous response with id '{previous}' is part of a conversation. Go on with `conversation`.",
+                "The previous response is part of a conversation. Go on with `conversation`.",
                 param="previous_response_id",
             )
         case "conversation_busy":

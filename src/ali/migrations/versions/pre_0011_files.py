@@ -8,7 +8,7 @@ from alembic import op
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0011_files"
-down_revision: str | None = "pre_0009_responses"
+down_revision: str | None = "pre_0010_stored_completions"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
