@@ -6,7 +6,8 @@ the process that holds it, so one that was taken over changes nothing any more.
 
 from typing import Final
 
-# What nobody holds, or a dead process did, is given to one process; of each project the oldest first, in turns.
+# What nobody holds, or a dead process did, is given to one process; of each project the oldest first, in turns, and no
+# more than eight, so that one whose batches all wait for its limits leaves room for others.
 TAKE_BATCHES: Final = """
 create function ali.take_batches(instance uuid, dead_after interval, at_most integer) returns setof ali.batch
 language plpgsql security definer set search_path = pg_catalog, ali as $$
@@ -18,7 +19,7 @@ begin
     ), chosen as (
         select b.id from ali.batch b join waiting w on w.id = b.id
         where b.status in ('validating', 'in_progress', 'finalizing', 'cancelling')
-            and (b.resume_at is null or b.resume_at <= now())
+            and w.turn <= 8 and (b.resume_at is null or b.resume_at <= now())
             and (b.instance_id is null or (
                 b.claimed_at < now() - dead_after and not exists (
                     select from ali.service_instance i
