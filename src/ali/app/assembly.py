@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from ali.app.batches import assemble_batches
 from ali.app.outbound import mcp_allow_list, mcp_sessions, webhook_post
 from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
@@ -144,6 +145,9 @@ async def assemble(
         gateway=gateway,
         state=ResponseState(pool, instance_id=instance_id),
         hmac_secret=hmac_secret,
+    )
+    assemble_batches(
+        api, settings, stack, pool=pool, authenticator=authenticator, metrics=metrics, instance_id=instance_id
     )
 
 
