@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
+from ali.app.chores import stop
 from ali.features.batches.book import Book
 from ali.features.batches.run import Means
 from ali.features.batches.runner import BatchRunner
@@ -24,20 +25,29 @@ _DRAIN_S: Final = 1.0
 """What lines of batches get to end once the requests have had their time; others run them again."""
 
 
+def assemble_files(api: FastAPI, settings: Settings, stack: AsyncExitStack, *, pool: Pool) -> FileStore:
+    """Build where files are kept, and start its chore where `ALI_BACKGROUND` says that it runs here."""
+    objects = Objects(settings.objects)
+    stack.push_async_callback(objects.close)
+    files = FileStore(api.state.sessions, pool, objects, max_bytes=settings.max_file_bytes)
+    api.state.files = files
+    if settings.background == "here":
+        stack.push_async_callback(stop, [asyncio.create_task(files.keep_house())])
+    return files
+
+
 def assemble_batches(
     api: FastAPI,
     settings: Settings,
     stack: AsyncExitStack,
     *,
     pool: Pool,
+    files: FileStore,
     authenticator: Authenticator,
     metrics: Metrics,
     instance_id: UUID,
 ) -> None:
-    """Build files and batches, and start their chores where `ALI_BACKGROUND` says that they run here."""
-    objects = Objects(settings.objects)
-    stack.push_async_callback(objects.close)
-    files = FileStore(api.state.sessions, pool, objects, max_bytes=settings.max_file_bytes)
+    """Build batches, and start their chore where `ALI_BACKGROUND` says that it runs here."""
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         await api.state.route(scope, receive, send)
@@ -52,14 +62,7 @@ def assemble_batches(
         max_body_bytes=settings.max_body_bytes,
     )
     batches = BatchRunner(means, lines_per_project=settings.batch_lines_per_project, rng=random.SystemRandom())
-    api.state.files, api.state.batches, api.state.public_url = files, batches, settings.public_url
+    api.state.batches, api.state.public_url = batches, settings.public_url
     if settings.background == "here":
-        chores = [asyncio.create_task(files.keep_house()), asyncio.create_task(batches.run())]
-        stack.push_async_callback(_stop, chores)
+        stack.push_async_callback(stop, [asyncio.create_task(batches.run())])
     stack.push_async_callback(batches.drain, deadline_s=_DRAIN_S)
-
-
-async def _stop(chores: list[asyncio.Task[None]]) -> None:
-    for chore in chores:
-        chore.cancel()
-    await asyncio.gather(*chores, return_exceptions=True)

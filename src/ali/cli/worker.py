@@ -27,9 +27,9 @@ def worker(
         ),
     ] = None,
 ) -> None:
-    """Run batches and clear away files until stopped, beside an `ali serve` whose ALI_BACKGROUND is worker.
+    """Run background responses and batches, and clear away files, beside an `ali serve` whose ALI_BACKGROUND is worker.
 
-    It prepares nothing and serves nothing: the database must be up and its schema current. Ctrl-C or SIGTERM lets the
+    It runs until stopped, prepares nothing and serves nothing: the database must be up and its schema current. Ctrl-C or SIGTERM lets the
     requests under way end (ALI_DRAIN_S); what is left is taken by the next worker.
     """
     if home is not None:

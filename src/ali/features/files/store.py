@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from ali.features.files import queries
 from ali.features.files.models import StoredFile
+from ali.features.files.naming import read_file
 from ali.features.files.upload import Wishes
 from ali.kernel.db import Pool, enter_tenant
 from ali.kernel.errors import PayloadTooLarge
@@ -121,6 +122,24 @@ class FileStore:
         if row is None:
             raise queries.missing()
         return row
+
+    async def fetch(
+        self, *, organization_id: UUID, project_id: UUID, name: str, most_bytes: int, param: str
+    ) -> tuple[str, bytes]:
+        """A file's own name and its bytes, by the identifier that callers know it by.
+
+        Raises `FileMissing`, `PayloadTooLarge` for one of more than `most_bytes`, `ObjectsUnavailable`.
+        """
+        async with self._sessions() as session, session.begin():
+            await enter_tenant(session, organization_id=organization_id, project_id=project_id)
+            row = await queries.found(session, project_id, read_file(name), param=param)
+            own_name, size, object_name = row.name.decode(), row.size_bytes or 0, row.object_name
+        if size > most_bytes:
+            raise PayloadTooLarge(
+                f"The file has {size} bytes, and only {most_bytes} can be shown to a model here. Send a smaller one.",
+                param=param,
+            )
+        return own_name, await self.objects.read(object_name, start=0, size=size)
 
     async def measure(self, draft: Draft, *, size_bytes: int) -> None:
         """Note the size of a file that somebody else will show."""

@@ -16,6 +16,7 @@ from ali.features.conversations import check_outputs
 from ali.features.identity import Principal
 from ali.features.identity.naming import Kind, named
 from ali.features.metering import OpenRecord
+from ali.features.responses.attachments import fetched
 from ali.features.responses.head import head_of, queued_events
 from ali.features.responses.history import referenced, resolved
 from ali.features.responses.mcp import McpServer, parse_mcp_tool, refuse_repeated_labels
@@ -96,7 +97,8 @@ async def order_of(
             servers=servers,
             references=references,
         )
-        _check_context(order, context)
+        said = _check_context(order, context)
+        order.attachments = await fetched(said, engine.files, place, most_bytes=engine.max_history_bytes)
         if not request.background:  # else it is paid for when it runs
             await hold_for(engine, order)
     except BaseException:
@@ -193,14 +195,18 @@ async def _begun(
     )
 
 
-def _check_context(order: Order, context: Context) -> None:
-    """Raises `InvalidRequest` for a context that no model takes: too long, or calls and outputs that do not match."""
+def _check_context(order: Order, context: Context) -> list[Json]:
+    """All that was said, references resolved.
+
+    Raises `InvalidRequest` for what no model takes: too long, or calls and outputs that do not match.
+    """
     if context.cut and not order.request.truncates:
         raise too_long(order.route.window_tokens)
     order.references = {**{item["id"]: item for item in order.history}, **order.references}
     said = resolved([*order.history, *order.request.items], order.references)
     if not context.cut and not any(item.get("type") == "compaction" for item in said):
         check_outputs(said)
+    return said
 
 
 def _echoed_tools(request: ResponseRequest, servers: tuple[McpServer, ...]) -> list[Json] | None:

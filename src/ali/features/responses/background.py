@@ -20,9 +20,11 @@ from ali.features.chat.operations import RESPONSES
 from ali.features.chat.settlement import tell
 from ali.features.metering import OpenRecord
 from ali.features.responses.admission import hold_for, servers_of
+from ali.features.responses.attachments import fetched
 from ali.features.responses.errors import ResponseNotFound, StateUnavailable
 from ali.features.responses.event_log import WrittenEvents
 from ali.features.responses.head import lifecycle_event, with_output
+from ali.features.responses.history import resolved
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.replay import TERMINAL, events_of, kind_of, number_of, output_of
 from ali.features.responses.request import read_request
@@ -209,6 +211,7 @@ class Background:
         )
         context = await engine.state.history(place, most_bytes=engine.most_history(route))
         references = {item["id"]: item for item in [*context.items, *kept["references"]] if "id" in item}
+        said = resolved([*context.items, *request.items], references)
         return Order(
             request=request,
             place=place,
@@ -218,6 +221,7 @@ class Background:
             head={**taken.head, "status": "in_progress"},
             history=context.items,
             servers=servers_of(engine, request),
+            attachments=await fetched(said, engine.files, place, most_bytes=engine.max_history_bytes),
             references=references,
         )
 

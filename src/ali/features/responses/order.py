@@ -9,6 +9,7 @@ from ali.features.chat.admission import Claimed
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
+from ali.features.responses.attachments import Files
 from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals
@@ -26,6 +27,7 @@ class Engine:
 
     gateway: Gateway
     state: ResponseState
+    files: Files
     seals: Seals
     allow_list: McpAllowList
     mcp_sessions: Callable[[], McpSessions]
@@ -57,6 +59,8 @@ class Order:
     servers: tuple[McpServer, ...] = ()
     turn_bound_microusd: int = 0
     """What one turn costs at most; counted where a hard budget holds something for the response."""
+    attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The files that its items name: by id, the name and the content as a data URL."""
     references: dict[str, Json] = field(default_factory=dict)
     """Items of earlier responses that this request names by `item_reference`."""
 

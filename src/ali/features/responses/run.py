@@ -15,6 +15,7 @@ import structlog
 
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
+from ali.features.responses.attachments import attached
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
@@ -151,6 +152,7 @@ class ResponseRun:
         order, seals = self._order, self._engine.seals
         said = resolved([*order.history, *order.request.items], order.references)
         items = shown(said, unseal=seals.unsealing(project_id=order.project_id, model=ANY_MODEL))
+        items = attached(items, order.attachments)
         if order.request.truncates:
             stated = order.request.document.get("max_output_tokens") or 0
             items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)

@@ -1,0 +1,45 @@
+"""Responses: what they are made of, and the chore that runs those in the background."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from fastapi import FastAPI
+
+from ali.app.chores import stop
+from ali.app.outbound import mcp_allow_list, mcp_sessions
+from ali.features.chat.gateway import Gateway
+from ali.features.files.store import FileStore
+from ali.features.responses.background import Background
+from ali.features.responses.order import Engine
+from ali.features.responses.sealing import Seals
+from ali.features.responses.state import ResponseState
+from ali.kernel.settings import Settings
+
+
+def assemble_responses(
+    api: FastAPI,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    gateway: Gateway,
+    state: ResponseState,
+    files: FileStore,
+    hmac_secret: bytes,
+) -> None:
+    """Build the engine of responses, and start what runs in the background where `ALI_BACKGROUND` says that it does."""
+    engine = Engine(
+        gateway=gateway,
+        state=state,
+        files=files,
+        seals=Seals(hmac_secret),
+        allow_list=mcp_allow_list(settings),
+        mcp_sessions=mcp_sessions(settings),
+        max_turns=settings.response_max_turns,
+        max_run_s=settings.response_max_s,
+        max_history_bytes=settings.max_body_bytes,
+    )
+    background = Background(engine, runs_here=settings.background == "here")
+    api.state.engine, api.state.background = engine, background
+    if background.runs_here:
+        stack.push_async_callback(stop, [asyncio.create_task(background.run())])
+    stack.push_async_callback(background.drain)
