@@ -166,10 +166,13 @@ async def _assemble_responses(
     )
     background = Background(engine, runs_here=settings.background == "here")
     api.state.engine, api.state.background = engine, background
-    if background.runs_here:
-        chore = asyncio.create_task(background.run())
-        stack.push_async_callback(_stop, [chore])
+    late = asyncio.create_task(engine.state.late.run())
+    # The last is done first: nothing more is taken, what runs ends, and what could not be written is tried once more.
+    stack.push_async_callback(engine.state.late.drain, deadline_s=5)
+    stack.push_async_callback(_stop, [late])
     stack.push_async_callback(background.drain)
+    if background.runs_here:
+        stack.push_async_callback(_stop, [asyncio.create_task(background.run())])
 
 
 def _offer(api: FastAPI, **objects: object) -> None:

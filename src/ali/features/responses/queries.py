@@ -23,4 +23,4 @@ EVENTS: Final = (
         "where response_id = %s and last_number >= %s order by first_number"
     ),
 )
-IS_THERE: Final = (_TENANT, "select 1 from ali.response where id = %s")
+STATUS: Final = (_TENANT, "select status from ali.response where id = %s")

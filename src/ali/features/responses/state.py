@@ -5,6 +5,7 @@ and one to settle; long ones also leave a checkpoint now and then.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ from uuid import UUID
 import orjson
 import psycopg
 import psycopg_pool
+import structlog
 from psycopg.rows import TupleRow
 
 from ali.features.conversations.errors import conversation_locked, conversation_not_found
@@ -24,14 +26,18 @@ from ali.features.responses.errors import (
     PreviousResponseNotFound,
     PreviousResponseUnusable,
     StateUnavailable,
+    TakenOver,
 )
 from ali.features.responses.request import previous_not_found
 from ali.kernel.db import Pool
 from ali.kernel.errors import InvalidRequest, NotFound
 
+log = structlog.get_logger("ali.responses")
+
 Json = dict[str, Any]
 
 _DEADLINE_S: Final = 5.0
+_RETRY_S: Final = 0.5
 _MOST_FOUND: Final = 100
 
 
@@ -94,6 +100,7 @@ class ResponseState:
     def __init__(self, pool: Pool, *, instance_id: UUID) -> None:
         self._pool = pool
         self.instance_id = instance_id
+        self.late = LateWrites(self)
 
     async def begin(
         self,
@@ -149,7 +156,7 @@ class ResponseState:
     async def settle(self, place: Place, ending: Ending) -> None:
         """Write how the response ended, add to its conversation, end its claim: all in one transaction.
 
-        Raises `StateUnavailable`: the database does not answer, or another process has taken the response over.
+        Raises `StateUnavailable`: the database does not answer, or (`TakenOver`) the response is another process's now.
         """
         if not (place.kept or place.conversation_id is not None):
             return
@@ -163,7 +170,7 @@ class ResponseState:
             *(ending.first_number, ending.last_number, ending.events),
         )
         if rows[0][0] == "taken_over":
-            raise StateUnavailable("Another process has ended this response, because this one seemed dead.")
+            raise TakenOver("Another process has ended this response, because this one seemed dead.")
 
     async def checkpoint(
         self,
@@ -218,15 +225,19 @@ class ResponseState:
         rows = await self._rows(queries.CANCEL, place.organization_id, place.project_id, place.response_id)
         return rows[0][0], rows[0][1]
 
-    async def take(self, *, only_queued: bool, at_most: int) -> list[Taken]:
-        """Responses that wait to be run, and (unless `only_queued`) those whose process died: this process's now."""
-        rows = await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
+    async def take(self, *, only_ends: bool, at_most: int) -> list[Taken]:
+        """Responses that wait to be run, and those whose process died: this process's now.
+
+        `only_ends`: of those that wait, only what was cancelled.
+        """
+        rows = await self._rows(queries.TAKE, self.instance_id, only_ends, DEAD_AFTER_S, at_most)
         return [_taken(row) for row in rows]
 
-    async def is_there(self, place: Place) -> bool:
-        """Whether the response has not been deleted."""
-        tenant, statement = queries.IS_THERE
-        return bool(await self._visible(place, tenant, statement, (place.response_id,)))
+    async def status(self, place: Place) -> str | None:
+        """The response's status; None where it was deleted."""
+        tenant, statement = queries.STATUS
+        rows = await self._visible(place, tenant, statement, (place.response_id,))
+        return rows[0][0] if rows else None
 
     async def events(self, place: Place, *, after: int) -> list[tuple[int, int, bytes]]:
         """Pieces of the event log that hold numbers above `after`, in order."""
@@ -253,6 +264,67 @@ class ResponseState:
                 return await cursor.fetchall()
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
             raise _unavailable() from error
+
+
+class LateWrites:
+    """What the database did not take, tried again until it does: endings, and rows that are to leave no trace.
+
+    Without it a living process would leave responses unfinished and conversations claimed after an outage: others only
+    end what dead processes left. `run` must be running; `drain` at the end. What a crash loses of it, the others end.
+    """
+
+    def __init__(self, state: ResponseState) -> None:
+        self._state = state
+        self._due: deque[tuple[Place, Ending | None]] = deque()
+        self._wake = asyncio.Event()
+
+    def settle(self, place: Place, ending: Ending) -> None:
+        """End a response as soon as the database answers."""
+        self._add(place, ending)
+
+    def discard(self, place: Place) -> None:
+        """Remove a response that nobody was told of, as soon as the database answers."""
+        self._add(place, None)
+
+    def _add(self, place: Place, ending: Ending | None) -> None:
+        self._due.append((place, ending))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                if not await self._written(*self._due[0]):
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                self._due.popleft()
+
+    async def _written(self, place: Place, ending: Ending | None) -> bool:
+        try:
+            if ending is None:
+                await self._state.discard(place)
+            else:
+                await self._state.settle(place, ending)
+        except TakenOver:
+            log.warning("response.taken_over", response=place.response_id.hex)
+        except StateUnavailable:
+            return False
+        except psycopg.Error:
+            log.exception("response.ending_refused", response=place.response_id.hex)
+        return True
+
+    async def drain(self, *, deadline_s: float) -> None:
+        """Try what is due once more, for so long at most. `run` must have ended."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._due and await self._written(*self._due[0]):
+                    self._due.popleft()
+        except TimeoutError:
+            pass
+        if self._due:
+            log.error("response.endings_lost", responses=len(self._due))
 
 
 def _taken(row: TupleRow) -> Taken:
