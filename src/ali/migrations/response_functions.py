@@ -180,7 +180,7 @@ begin
                 response_id, first_number, last_number, organization_id, project_id, body
             ) values (
                 response, settle_response.first_number, settle_response.last_number, organization, project, events
-            ) on conflict (response_id, first_number) do update set last_number = excluded.last_number,
+            ) on conflict on constraint response_event_pkey do update set last_number = excluded.last_number,
                 body = excluded.body;
         end if;
     end if;
@@ -227,7 +227,7 @@ begin
             response_id, first_number, last_number, organization_id, project_id, body
         ) values (
             response, checkpoint_response.first_number, checkpoint_response.last_number, organization, project, events
-        ) on conflict (response_id, first_number) do update set last_number = excluded.last_number,
+        ) on conflict on constraint response_event_pkey do update set last_number = excluded.last_number,
             body = excluded.body;
     end if;
     return case when asked_to_stop then 'cancel' else 'ok' end;

@@ -380,6 +380,10 @@ class ResponseRun:
             log.warning("response.settled_late", response=order.name, error=type(unavailable).__name__)
             if not isinstance(unavailable, TakenOver):
                 state.late.settle(order.place, ending)
+        except Exception:  # a bug; its caller shall hear of the end all the same
+            if error is None:
+                raise
+            log.exception("response.ending_refused", response=order.name)
 
     async def _undo(self, error: AliError) -> None:
         """Nobody was told of the response: it leaves its usage record alone."""
