@@ -156,7 +156,7 @@ def a_minute_later(tenant: Tenant, name: str) -> None:
 
 async def until_ended(session: aiohttp.ClientSession, at: Service, name: str) -> dict[str, Any]:
     async with asyncio.timeout(20):
-        while (found := await fetched(session, at, name))["status"] in ("queued", "in_progress"):
+        while (found := await fetched(session, at, name))["status"] in ("queued", "in_progress"):  # noqa: ASYNC110 - nothing sets an event here
             await asyncio.sleep(0.1)
     return found
 
@@ -176,15 +176,15 @@ async def test_what_a_killed_process_ran_goes_on_or_ends_as_it_stood(
         talk = Reader(session)
         foreground = Reader(session)
         reading = [
-            asyncio.create_task(unbegun.create(victim, "[[latency:3]] [[text:Here you are.]] Slowly.", background=True)),
+            asyncio.create_task(unbegun.create(victim, "[[latency:3]] [[text:Here you are.]]", background=True)),
             asyncio.create_task(begun.create(victim, long, background=True)),
             asyncio.create_task(talk.create(victim, long, background=True, conversation=conversation)),
             asyncio.create_task(foreground.create(victim, long)),
         ]
         async with asyncio.timeout(20):
-            while not (unbegun.events and begun.text and talk.text and foreground.text):
+            while not (unbegun.events and begun.text and talk.text and foreground.text):  # noqa: ASYNC110 - nothing sets an event here
                 await asyncio.sleep(0.02)
-        await asyncio.sleep(1.3 + chance.random())  # noqa: ASYNC251 - the clock is what is tested
+        await asyncio.sleep(1.3 + chance.random())
         victim.program.process.send_signal(signal.SIGKILL)
         await asyncio.gather(*reading, return_exceptions=True)
         readers = (unbegun, begun, talk, foreground)
@@ -241,7 +241,10 @@ async def test_whoever_loses_the_connection_goes_on_at_either_process(
     async def read(session: aiohttp.ClientSession) -> None:
         reader = Reader(session)
         await reader.create(
-            victim, f"[[tokens:{chance.randrange(5, 60)}]] [[rate:60]] Go.", background=True, events=chance.randrange(1, 9)
+            victim,
+            f"[[tokens:{chance.randrange(5, 60)}]] [[rate:60]] Go.",
+            background=True,
+            events=chance.randrange(1, 9),
         )
         while not reader.ended:
             await reader.resume(chance.choice((survivor, victim)), events=chance.randrange(1, 25))
@@ -271,7 +274,7 @@ async def test_a_process_that_is_stopped_gives_back_what_it_has_not_begun_and_en
             asyncio.create_task(foreground.create(victim, long)),
         ]
         async with asyncio.timeout(20):
-            while not (unbegun.events and begun.text and foreground.text):
+            while not (unbegun.events and begun.text and foreground.text):  # noqa: ASYNC110 - nothing sets an event here
                 await asyncio.sleep(0.02)
         code = await asyncio.to_thread(victim.program.end, signal.SIGTERM)
         with suppress(aiohttp.ClientError):

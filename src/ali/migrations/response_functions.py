@@ -1,6 +1,12 @@
 """SQL functions of responses and conversations: what the hot path does with them, one round trip each.
 
 All act with their owner's rights and take the tenant as arguments; row-level security walls every other way in.
+
+Locks, so that no two of them wait for each other: a row of `response` comes before its `conversation` (settle, discard,
+and the deletion of a response). Where the conversation comes first (begin, with its claim), the response's row is new,
+and nobody else can wait for it. Take, checkpoint, requeue and cancel lock one response's row alone, append and the
+deletion of a conversation the conversation's alone; take skips rows that are locked. Foreign keys lock rows that the
+same statement's transaction holds already. Whether another's claim still counts is read without a lock.
 """
 
 from typing import Final

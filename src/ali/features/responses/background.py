@@ -82,6 +82,11 @@ class Background:
         """Whether a response that is accepted now is begun by this process at once."""
         return self.runs_here and not self._stopping and len(self._running) < self.most_at_once
 
+    @property
+    def running(self) -> int:
+        """How many run in this process."""
+        return len(self._running)
+
     def start(self, order: Order, *, request_name: str, first_number: int = 2) -> None:
         """Run `order`, whose row is this process's. `first_number`: of its next event."""
         task = asyncio.create_task(self._carry(order, request_name, first_number))

@@ -278,6 +278,11 @@ class LateWrites:
         self._due: deque[tuple[Place, Ending | None]] = deque()
         self._wake = asyncio.Event()
 
+    @property
+    def pending(self) -> int:
+        """How many are still to be written."""
+        return len(self._due)
+
     def settle(self, place: Place, ending: Ending) -> None:
         """End a response as soon as the database answers."""
         self._add(place, ending)
