@@ -132,7 +132,7 @@ async def test_calls_are_bounded_by_max_tool_calls(service: Service, simulator: 
 
 
 @pytest.mark.parametrize("background", [True, False])
-async def test_a_server_that_dies_before_its_call_is_told_to_the_model_and_nothing_is_left(
+async def test_a_tool_whose_connection_breaks_is_told_to_the_model(
     serve: Serve, simulator: Simulator, *, background: bool
 ) -> None:
     server: MCPServer[Any] = MCPServer("dice")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -36,13 +37,13 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         if known or not chore:
             seen.append(known[0] if known else text)
 
-    async def execute(self: object, query: object, *args: object, **kwargs: object) -> object:
+    async def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on as it came
         note(query)
-        return await theirs(self, query, *args, **kwargs)  # type: ignore[arg-type] # passed on as it came
+        return await theirs(self, query, *args, **kwargs)
 
-    async def write(self: object, query: bytes, *args: object) -> object:
+    async def write(self: Any, query: bytes, *args: Any) -> None:  # noqa: ANN401 - passed on as it came
         note(query)
-        return await ours(self, query, *args)  # type: ignore[arg-type] # passed on as it came
+        await ours(self, query, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(psycopg.AsyncConnection, "execute", execute)

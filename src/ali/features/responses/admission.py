@@ -111,12 +111,12 @@ async def order_of(
 
 async def _leave_nothing(engine: Engine, place: Place, error: BaseException) -> None:
     if isinstance(error, StateUnavailable):  # it did not answer a moment ago
-        engine.state.late.discard(place)
+        engine.state.discard_late(place)
         return
     try:
         await asyncio.shield(engine.state.discard(place))
     except StateUnavailable:
-        engine.state.late.discard(place)
+        engine.state.discard_late(place)
 
 
 def servers_of(engine: Engine, request: ResponseRequest) -> tuple[McpServer, ...]:

@@ -27,8 +27,9 @@ from ali.features.responses.head import error_event, lifecycle_event, with_outpu
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.replay import TERMINAL, events_of, kind_of, number_of, output_of
 from ali.features.responses.request import read_request
-from ali.features.responses.run import ResponseRun, to_its_end
+from ali.features.responses.run import ResponseRun
 from ali.features.responses.state import Ending, Place, Taken
+from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import AliError
 from ali.kernel.ids import uuid7
 

@@ -65,3 +65,5 @@ class StateUnavailable(Unavailable):
 
 class TakenOver(StateUnavailable):
     """503: what this process has of the response counts no more; another has ended it."""
+
+    code = "response_taken_over"

@@ -16,7 +16,8 @@ from ali.features.chat.settlement import tell
 from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine, Order
-from ali.features.responses.run import ResponseRun, to_its_end
+from ali.features.responses.run import ResponseRun
+from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import AliError
 
 log = structlog.get_logger("ali.requests")

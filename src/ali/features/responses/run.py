@@ -6,8 +6,8 @@ The same for callers who wait, who stream, who come back later, and who speak ov
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -111,7 +111,7 @@ class ResponseRun:
 
     async def _turns(self) -> AsyncGenerator[bytes, None]:
         order, engine, writer = self._order, self._engine, self.writer
-        async with engine.mcp_sessions() if order.servers else _no_sessions() as sessions:
+        async with engine.mcp_sessions() if order.servers else nullcontext() as sessions:
             items = self._items()
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
@@ -257,16 +257,7 @@ class ResponseRun:
                 status, error = "failed", failed
         self.writer.end_all(status="incomplete")
         self.writer.take_calls()
-        order = self._order
-        order.record.usage = self._spending.so_far(cut=True)
-        close_record(
-            order.record,
-            "cancelled",
-            status=http_status,
-            error_code=code,
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
+        self._charge("cancelled", status=http_status, code=code)
         event = self._terminal(status, error=error)
         await self._write_ending(status, event, error=error, surely=True)
         return event
@@ -274,15 +265,7 @@ class ResponseRun:
     async def give_back(self) -> None:
         """Another process runs it from its beginning: nothing was answered. What was used all the same is settled."""
         order = self._order
-        order.record.usage = self._spending.so_far(cut=True)
-        close_record(
-            order.record,
-            "cancelled",
-            status=503,
-            error_code="service_stopping",
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
+        self._charge("cancelled", status=503, code="service_stopping")
         with suppress(StateUnavailable):  # then it is an orphan, and run again as well
             await self._engine.state.requeue(order.place)
 
@@ -370,7 +353,7 @@ class ResponseRun:
         )
         state = self._engine.state
         if isinstance(error, StateUnavailable):  # it did not answer a moment ago
-            state.late.settle(order.place, ending)
+            state.settle_late(order.place, ending)
             return
         try:
             await state.settle(order.place, ending)
@@ -379,49 +362,28 @@ class ResponseRun:
                 raise
             log.warning("response.settled_late", response=order.name, error=type(unavailable).__name__)
             if not isinstance(unavailable, TakenOver):
-                state.late.settle(order.place, ending)
+                state.settle_late(order.place, ending)
         except Exception:  # a bug; its caller shall hear of the end all the same
             if error is None:
                 raise
             log.exception("response.ending_refused", response=order.name)
 
+    def _charge(self, outcome: str, *, status: int, code: str) -> None:
+        """Settle what was used by a run that did not come to its end; nobody waits for it."""
+        order = self._order
+        order.record.usage = self._spending.so_far(cut=outcome == "cancelled")
+        prices = prices_tried(order.route, order.record)
+        close_record(order.record, outcome, status=status, error_code=code, prices=prices)
+        self._engine.gateway.ledger.settle_soon(order.record)
+
     async def _undo(self, error: AliError) -> None:
         """Nobody was told of the response: it leaves its usage record alone."""
         order = self._order
-        order.record.usage = self._spending.so_far(cut=False)
-        close_record(
-            order.record,
-            "error",
-            status=error.http_status,
-            error_code=error.error_code,
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
+        self._charge("error", status=error.http_status, code=error.error_code)
         try:
             await self._engine.state.discard(order.place)
         except StateUnavailable:
-            self._engine.state.late.discard(order.place)
-
-
-async def to_its_end(cleanup: Coroutine[Any, Any, None]) -> None:
-    """Await `cleanup` whole, however often the waiting is cancelled meanwhile."""
-    task = asyncio.ensure_future(cleanup)
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    await task
-
-
-class _NoSessions:
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-def _no_sessions() -> _NoSessions:
-    return _NoSessions()
+            self._engine.state.discard_late(order.place)
 
 
 def _opens_nothing(_text: str) -> None:

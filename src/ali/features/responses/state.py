@@ -5,16 +5,15 @@ and one to settle; long ones also leave a checkpoint now and then.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
 import psycopg
 import psycopg_pool
-import structlog
 from psycopg.rows import TupleRow
 
 from ali.features.conversations.errors import conversation_locked, conversation_not_found
@@ -28,16 +27,14 @@ from ali.features.responses.errors import (
     StateUnavailable,
     TakenOver,
 )
+from ali.features.responses.late_writes import LateWrites
 from ali.features.responses.request import previous_not_found
 from ali.kernel.db import Pool
 from ali.kernel.errors import InvalidRequest, NotFound
 
-log = structlog.get_logger("ali.responses")
-
 Json = dict[str, Any]
 
 _DEADLINE_S: Final = 5.0
-_RETRY_S: Final = 0.5
 _MOST_FOUND: Final = 100
 
 
@@ -100,7 +97,7 @@ class ResponseState:
     def __init__(self, pool: Pool, *, instance_id: UUID) -> None:
         self._pool = pool
         self.instance_id = instance_id
-        self.late = LateWrites(self)
+        self.late = LateWrites()
 
     async def begin(
         self,
@@ -197,6 +194,14 @@ class ResponseState:
                 queries.DISCARD, place.organization_id, place.project_id, place.response_id, place.conversation_id
             )
 
+    def settle_late(self, place: Place, ending: Ending) -> None:
+        """End a response as soon as the database answers."""
+        self.late.add(place.response_id, partial(self.settle, place, ending))
+
+    def discard_late(self, place: Place) -> None:
+        """Remove a response that nobody was told of, as soon as the database answers."""
+        self.late.add(place.response_id, partial(self.discard, place))
+
     async def requeue(self, place: Place) -> None:
         """Give a background response back that this process has not begun to answer."""
         await self._rows(queries.REQUEUE, place.organization_id, place.project_id, place.response_id, self.instance_id)
@@ -264,72 +269,6 @@ class ResponseState:
                 return await cursor.fetchall()
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
             raise _unavailable() from error
-
-
-class LateWrites:
-    """What the database did not take, tried again until it does: endings, and rows that are to leave no trace.
-
-    Without it a living process would leave responses unfinished and conversations claimed after an outage: others only
-    end what dead processes left. `run` must be running; `drain` at the end. What a crash loses of it, the others end.
-    """
-
-    def __init__(self, state: ResponseState) -> None:
-        self._state = state
-        self._due: deque[tuple[Place, Ending | None]] = deque()
-        self._wake = asyncio.Event()
-
-    @property
-    def pending(self) -> int:
-        """How many are still to be written."""
-        return len(self._due)
-
-    def settle(self, place: Place, ending: Ending) -> None:
-        """End a response as soon as the database answers."""
-        self._add(place, ending)
-
-    def discard(self, place: Place) -> None:
-        """Remove a response that nobody was told of, as soon as the database answers."""
-        self._add(place, None)
-
-    def _add(self, place: Place, ending: Ending | None) -> None:
-        self._due.append((place, ending))
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._due:
-                if not await self._written(*self._due[0]):
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                self._due.popleft()
-
-    async def _written(self, place: Place, ending: Ending | None) -> bool:
-        try:
-            if ending is None:
-                await self._state.discard(place)
-            else:
-                await self._state.settle(place, ending)
-        except TakenOver:
-            log.warning("response.taken_over", response=place.response_id.hex)
-        except StateUnavailable:
-            return False
-        except psycopg.Error:
-            log.exception("response.ending_refused", response=place.response_id.hex)
-        return True
-
-    async def drain(self, *, deadline_s: float) -> None:
-        """Try what is due once more, for so long at most. `run` must have ended."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                while self._due and await self._written(*self._due[0]):
-                    self._due.popleft()
-        except TimeoutError:
-            pass
-        if self._due:
-            log.error("response.endings_lost", responses=len(self._due))
 
 
 def _taken(row: TupleRow) -> Taken:
