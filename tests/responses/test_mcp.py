@@ -1,5 +1,6 @@
 """Remote MCP servers in a response: listed, called between turns, approved by people; a real server of the SDK."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -128,3 +129,32 @@ async def test_calls_are_bounded_by_max_tool_calls(service: Service, simulator: 
         )
     assert made.output_text == "Enough."
     assert b'"tools"' not in simulator.requests[-1].body, "the last turn is offered none"
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_tool_whose_connection_breaks_is_told_to_the_model(
+    serve: Serve, simulator: Simulator, *, background: bool
+) -> None:
+    server: MCPServer[Any] = MCPServer("dice")
+
+    @server.tool()
+    async def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        raise ConnectionResetError(a, b)
+
+    simulator.script(Answer(tool_calls=(SUM,)), Answer(text="I cannot."))
+    async with served(server) as (dice, _):
+        allowed = {"mcp_servers": [{"url": dice.url}], "outbound_allowed_hosts": [dice.host]}
+        async with serve(**behind(simulator), **allowed) as service, openai_client(service) as client:
+            made = await client.responses.create(
+                model=LOCAL, input="Sum!", tools=[tool(dice, require_approval="never")], background=background
+            )
+            while made.status in ("queued", "in_progress"):
+                await asyncio.sleep(0.05)
+                made = await client.responses.retrieve(made.id)
+            assert made.status == "completed"
+            assert made.output_text == "I cannot."
+            [call] = [item for item in made.output if isinstance(item, McpCall)]
+            assert call.error
+            [record] = await service.records()
+            assert record["outcome"] == "ok"

@@ -10,6 +10,7 @@ from ali.app.outbound import mcp_allow_list, mcp_sessions
 from ali.features.chat.gateway import Gateway
 from ali.features.files.store import FileStore
 from ali.features.responses.background import Background
+from ali.features.responses.followers import Followers
 from ali.features.responses.order import Engine
 from ali.features.responses.sealing import Seals
 from ali.features.responses.state import ResponseState
@@ -38,8 +39,12 @@ def assemble_responses(
         max_run_s=settings.response_max_s,
         max_history_bytes=settings.max_body_bytes,
     )
-    background = Background(engine, runs_here=settings.background == "here")
+    background = Background(engine, Followers(state), runs_here=settings.background == "here")
     api.state.engine, api.state.background = engine, background
+    late = asyncio.create_task(engine.state.late.run())
+    # The last is done first: nothing more is taken, what runs ends, and what could not be written is tried once more.
+    stack.push_async_callback(engine.state.late.drain, deadline_s=5)
+    stack.push_async_callback(stop, [late])
+    stack.push_async_callback(background.drain)
     if background.runs_here:
         stack.push_async_callback(stop, [asyncio.create_task(background.run())])
-    stack.push_async_callback(background.drain)

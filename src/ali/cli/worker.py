@@ -27,10 +27,10 @@ def worker(
         ),
     ] = None,
 ) -> None:
-    """Run background responses and batches, and clear away files, beside an `ali serve` whose ALI_BACKGROUND is worker.
+    """Run background responses and batches, and clear away files, for an `ali serve` whose ALI_BACKGROUND is worker.
 
-    It runs until stopped, prepares nothing and serves nothing: the database must be up and its schema current. Ctrl-C or SIGTERM lets the
-    requests under way end (ALI_DRAIN_S); what is left is taken by the next worker.
+    It runs until stopped, prepares nothing and serves nothing: the database must be up and its schema current. Ctrl-C
+    or SIGTERM lets the requests under way end (ALI_DRAIN_S); what is left is taken by the next worker.
     """
     if home is not None:
         os.environ["ALI_HOME"] = str(home.absolute())

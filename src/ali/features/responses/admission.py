@@ -3,6 +3,7 @@
 In this order: what costs nothing first, the limits before the database, the database before money is held.
 """
 
+import asyncio
 from typing import Any, Final
 
 import orjson
@@ -17,6 +18,7 @@ from ali.features.identity import Principal
 from ali.features.identity.naming import Kind, named
 from ali.features.metering import OpenRecord
 from ali.features.responses.attachments import fetched
+from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.head import head_of, queued_events
 from ali.features.responses.history import referenced, resolved
 from ali.features.responses.mcp import McpServer, parse_mcp_tool, refuse_repeated_labels
@@ -25,7 +27,7 @@ from ali.features.responses.order import Engine, Order
 from ali.features.responses.request import ResponseRequest, read_request
 from ali.features.responses.state import Context, Place, too_long
 from ali.features.responses.turn import Question
-from ali.kernel.errors import InvalidRequest
+from ali.kernel.errors import AliError, InvalidRequest
 
 Json = dict[str, Any]
 
@@ -101,12 +103,22 @@ async def order_of(
         order.attachments = await fetched(said, engine.files, place, most_bytes=engine.max_history_bytes)
         if not request.background:  # else it is paid for when it runs
             await hold_for(engine, order)
-    except BaseException:
+    except BaseException as error:
         claimed.settle(engine.gateway.limiter, used_tokens=0)
-        if begun:
-            await engine.state.discard(place)
+        if place.needs_state and (begun or not isinstance(error, AliError) or isinstance(error, StateUnavailable)):
+            await _leave_nothing(engine, place, error)  # it may be written without our having heard of it
         raise
     return order
+
+
+async def _leave_nothing(engine: Engine, place: Place, error: BaseException) -> None:
+    if isinstance(error, StateUnavailable):  # it did not answer a moment ago
+        engine.state.discard_late(place)
+        return
+    try:
+        await asyncio.shield(engine.state.discard(place))
+    except StateUnavailable:
+        engine.state.discard_late(place)
 
 
 def servers_of(engine: Engine, request: ResponseRequest) -> tuple[McpServer, ...]:

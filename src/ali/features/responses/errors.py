@@ -9,6 +9,7 @@ InvalidRequest                      400
 NotFound
 └── ResponseNotFound                404
 StateUnavailable                    503  the database does not answer
+└── TakenOver                       503  another process ended the response, because this one seemed dead
 """
 
 from ali.kernel.errors import InvalidRequest, NotFound, Unavailable
@@ -60,3 +61,9 @@ class StateUnavailable(Unavailable):
     """503: what was said before cannot be read, or what came out cannot be kept."""
 
     code = "state_unavailable"
+
+
+class TakenOver(StateUnavailable):
+    """503: what this process has of the response counts no more; another has ended it."""
+
+    code = "response_taken_over"

@@ -1,6 +1,7 @@
 """A response over HTTP: the request admitted, the run's events sent, or its end as one object."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.run import ResponseRun
+from ali.kernel.cleanup import to_its_end
 from ali.kernel.departure import watch
 from ali.kernel.errors import AliError
 
@@ -92,7 +94,7 @@ class ResponseExchange:
         except AliError as error:
             await refuse(error, operation=RESPONSES, arrival=self._arrival, send=self._send)
         except asyncio.CancelledError:
-            await asyncio.shield(self._cut_off())
+            await to_its_end(self._cut_off())
             if not self._gone:
                 raise
         finally:
@@ -111,16 +113,16 @@ class ResponseExchange:
     async def _stream(self) -> None:
         send, run = self._send, self._run
         started = False
-        events = run.events()
-        async for due in events:
-            if not started:
-                started = True
-                await send({"type": "http.response.start", "status": 200, "headers": self._headers(EVENT_STREAM)})
-            if run.final is not None:
-                self._cancellable = False
-                await send({"type": "http.response.body", "body": due, "more_body": False})
-            else:
-                await send({"type": "http.response.body", "body": due, "more_body": True})
+        async with aclosing(run.events()) as events:
+            async for due in events:
+                if not started:
+                    started = True
+                    await send({"type": "http.response.start", "status": 200, "headers": self._headers(EVENT_STREAM)})
+                if run.final is not None:
+                    self._cancellable = False
+                    await send({"type": "http.response.body", "body": due, "more_body": False})
+                else:
+                    await send({"type": "http.response.body", "body": due, "more_body": True})
 
     async def _answer_whole(self) -> None:
         run = self._run

@@ -5,16 +5,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ali.features.conversations.models import Conversation
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Transaction, requires
 from ali.features.identity.naming import Kind, read
@@ -60,8 +60,8 @@ async def retrieve_response(
             param="stream",
         )
     background: Background = request.app.state.background
-    events = background.follow(_place(row), after=-1 if starting_after is None else starting_after)
-    return StreamingResponse(_quiet(events), media_type="text/event-stream", headers=_HEADERS)
+    events = background.followers.follow(_place(row), after=-1 if starting_after is None else starting_after)
+    return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
 
 @router.delete("/{response_id}", summary="Delete a response")
@@ -69,6 +69,12 @@ async def delete_response(response_id: str, caller: Caller, transaction: Transac
     """Delete it, with what it was asked and what came out. One that runs is stopped."""
     row = await _row(transaction, caller, response_id)
     await transaction.execute(delete(StoredResponse).where(StoredResponse.id == row.id))
+    if row.background and row.conversation_id is not None:  # nobody may be running it who would end its claim
+        await transaction.execute(
+            update(Conversation)
+            .where(Conversation.id == row.conversation_id, Conversation.claimed_by == row.id)
+            .values(claimed_by=None, claim_instance_id=None, claimed_at=None)
+        )
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -87,7 +93,7 @@ async def cancel_response(request: Request, response_id: str, caller: Caller, tr
     deadline_s = time.monotonic() + _CANCEL_WAIT_S
     while row.status in _RUNNING and time.monotonic() < deadline_s:
         await asyncio.sleep(_CANCEL_POLL_S)
-        await transaction.refresh(row)
+        row = await _row(transaction, caller, response_id)
     return _shown(row)
 
 
@@ -134,7 +140,9 @@ async def _row(session: AsyncSession, caller: Principal, name: str) -> StoredRes
     """The caller's response. Raises `ResponseNotFound` for any other."""
     caller.require_project()
     response_id = read(Kind.RESPONSE, name)
-    found = await session.scalar(visible_to(caller, response_id)) if response_id is not None else None
+    found = None
+    if response_id is not None:
+        found = await session.scalar(visible_to(caller, response_id), execution_options={"populate_existing": True})
     if found is None:
         raise ResponseNotFound(
             "Response not found in this project. It may have been deleted, or made with store: false."
@@ -165,12 +173,3 @@ def _shown(row: StoredResponse) -> Json:
     """The response object as it stands."""
     head: Json = {**orjson.loads(row.head), "status": row.status}
     return with_output(head, orjson.loads(row.output))
-
-
-async def _quiet(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Events until their end; a response that is deleted meanwhile just ends."""
-    try:
-        async for due in events:
-            yield due
-    except ResponseNotFound:
-        return

@@ -7,16 +7,17 @@ The same for callers who wait, who stream, who come back later, and who speak ov
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
 
+from ali.features.chat.exchange import InternalError
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
 from ali.features.responses.attachments import attached
-from ali.features.responses.errors import StateUnavailable
+from ali.features.responses.errors import StateUnavailable, TakenOver
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
 from ali.features.responses.money import Spending
@@ -78,6 +79,7 @@ class ResponseRun:
         self._unsent = b""
         self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
         self._checkpoint: asyncio.Task[str] | None = None
+        self._settling: asyncio.Future[bytes] | None = None
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, the terminal one last, once everything is settled.
@@ -92,14 +94,25 @@ class ResponseRun:
             if not self.begun and self._log is None:
                 await self._undo(error)
                 raise
-            self.failure = error
-            if not self.begun:
-                yield self._open()
-            yield await self._failed(error)
+            yield await self._told(error)
+        except Exception:
+            log.exception("response.crashed", response=self._order.name)
+            bug = InternalError(f"req_{self._order.record.id.hex}")
+            if not self.begun and self._log is None:
+                await self._undo(bug)
+                raise bug from None
+            yield await self._told(bug)
+
+    async def _told(self, error: AliError) -> bytes:
+        """The end of a response that failed after its caller was told of it, with its beginning where that is due."""
+        self.failure = error
+        if not self.begun:
+            self._unsent = self._open()
+        return await self._failed(error)
 
     async def _turns(self) -> AsyncGenerator[bytes, None]:
         order, engine, writer = self._order, self._engine, self.writer
-        async with engine.mcp_sessions() if order.servers else _no_sessions() as sessions:
+        async with engine.mcp_sessions() if order.servers else nullcontext() as sessions:
             items = self._items()
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
@@ -223,42 +236,40 @@ class ResponseRun:
     async def _failed(self, error: AliError) -> bytes:
         self.writer.end_all(status="incomplete")
         self.writer.take_calls()
-        try:
-            return await self._settled("failed", error=error)
-        except (StateUnavailable, LedgerUnavailable) as unavailable:
-            log.warning("response.not_settled", response=self._order.name, error=unavailable.error_code)
-            return self._terminal("failed", error=error)
+        return await self._settled("failed", error=error)
 
     async def fail_unbegun(self, error: AliError) -> None:
         """End as failed what broke outside of `events`: a background response whose caller was told of it already."""
-        self.failure = error
-        if not self.begun:
-            self._unsent = self._open()
-        await self._failed(error)
+        await self._told(error)
 
-    async def cut_off(
-        self, status: str, *, code: str, http_status: int, error: AliError | None = None, keeps: bool = True
-    ) -> bytes:
-        """End a run that was cancelled: what there is stays (unless not `keeps`), what was used is settled.
+    @property
+    def ending(self) -> bool:
+        """Its end is being written, or was: nothing stops it any more."""
+        return self._settling is not None
 
-        The terminal event. Raises `StateUnavailable`; then the response is found and ended as an orphan.
+    async def cut_off(self, status: str, *, code: str, http_status: int, error: AliError | None = None) -> bytes:
+        """End a run that was cancelled: what there is stays, what was used is settled. The terminal event.
+
+        A run whose end was being written ends as it would have.
         """
+        if self._settling is not None:
+            try:
+                return await self._settling
+            except AliError as failed:
+                status, error = "failed", failed
         self.writer.end_all(status="incomplete")
         self.writer.take_calls()
-        order = self._order
-        order.record.usage = self._spending.so_far(cut=True)
-        close_record(
-            order.record,
-            "cancelled",
-            status=http_status,
-            error_code=code,
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
+        self._charge("cancelled", status=http_status, code=code)
         event = self._terminal(status, error=error)
-        if keeps:
-            await self._write_ending(status, event)
+        await self._write_ending(status, event, error=error, surely=True)
         return event
+
+    async def give_back(self) -> None:
+        """Another process runs it from its beginning: nothing was answered. What was used all the same is settled."""
+        order = self._order
+        self._charge("cancelled", status=503, code="service_stopping")
+        with suppress(StateUnavailable):  # then it is an orphan, and run again as well
+            await self._engine.state.requeue(order.place)
 
     async def _settled(
         self,
@@ -268,7 +279,23 @@ class ResponseRun:
         incomplete: Json | None = None,
         tier: StreamedTurn | None = None,
     ) -> bytes:
-        """Write the response's end and its usage; the terminal event, which may leave now."""
+        """As `_settle`, which no cancellation interrupts; `cut_off` waits for it."""
+        self._settling = asyncio.ensure_future(self._settle(status, error=error, incomplete=incomplete, tier=tier))
+        return await asyncio.shield(self._settling)
+
+    async def _settle(
+        self,
+        status: str,
+        *,
+        error: AliError | None = None,
+        incomplete: Json | None = None,
+        tier: StreamedTurn | None = None,
+    ) -> bytes:
+        """Write the response's usage and its end; the terminal event, which may leave now.
+
+        The usage first: nobody reads what is not accounted for. Raises `StateUnavailable` and `LedgerUnavailable`, but
+        never for a failure, nor in the background, where nobody waits: then what cannot be written now is written late.
+        """
         order = self._order
         record = order.record
         record.usage = self._spending.so_far(cut=False)
@@ -280,8 +307,17 @@ class ResponseRun:
             close_record(record, "ok", status=200, prices=prices)
         else:
             close_record(record, "error", status=error.http_status, error_code=error.error_code, prices=prices)
-        await self._write_ending(status, event)
-        await self._engine.gateway.ledger.settle(record)
+        surely = error is not None or self._log is not None
+        ledger = self._engine.gateway.ledger
+        if isinstance(error, (StateUnavailable, LedgerUnavailable)):
+            ledger.settle_soon(record)
+        else:
+            try:
+                await ledger.settle(record)
+            except LedgerUnavailable:  # the ledger keeps it all the same, and writes it once it can
+                if not surely:
+                    raise
+        await self._write_ending(status, event, error=error, surely=surely)
         return event
 
     def _terminal(self, status: str, *, error: AliError | None = None, incomplete: Json | None = None) -> bytes:
@@ -292,15 +328,14 @@ class ResponseRun:
         if error is not None:
             code = _ERROR_CODES.get(error.http_status, "server_error")
             head["error"] = {"code": code, "message": error.message}
-        if status == "completed":
-            head["completed_at"] = int(time.time())
+        head["completed_at"] = int(time.time()) if status == "completed" else None
         self.final = with_output(head, self.writer.output)
         kind = "incomplete" if status == "cancelled" else status
-        closing = self._unsent + self.writer.take()
-        self._unsent = b""
-        return closing + lifecycle_event(kind, self.final, number=self.writer.next_number)
+        self._unsent += self.writer.take()  # stays: should this ending not be written, they come before another
+        return self._unsent + lifecycle_event(kind, self.final, number=self.writer.next_number)
 
-    async def _write_ending(self, status: str, event: bytes) -> None:
+    async def _write_ending(self, status: str, event: bytes, *, surely: bool, error: AliError | None = None) -> None:
+        """`surely`: what the database does not take now is left to be written late."""
         order = self._order
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
@@ -309,45 +344,48 @@ class ResponseRun:
             first, rest = await self._log.rest()
             last, events = self.writer.next_number, rest + event
         added = [*order.request.items, *self.writer.output] if status in ("completed", "incomplete") else []
-        await self._engine.state.settle(
-            order.place,
-            Ending(
-                status=status,
-                head=order.head,
-                output=self.writer.output,
-                added=added if order.place.conversation_id is not None else (),
-                first_number=first,
-                last_number=last,
-                events=events,
-            ),
+        ending = Ending(
+            status=status,
+            head=order.head,
+            output=self.writer.output,
+            added=added if order.place.conversation_id is not None else (),
+            first_number=first,
+            last_number=last,
+            events=events,
         )
+        state = self._engine.state
+        if isinstance(error, StateUnavailable):  # it did not answer a moment ago
+            state.settle_late(order.place, ending)
+            return
+        try:
+            await state.settle(order.place, ending)
+        except StateUnavailable as unavailable:
+            if not surely:
+                raise
+            log.warning("response.settled_late", response=order.name, error=type(unavailable).__name__)
+            if not isinstance(unavailable, TakenOver):
+                state.settle_late(order.place, ending)
+        except Exception:  # a bug; its caller shall hear of the end all the same
+            if error is None:
+                raise
+            log.exception("response.ending_refused", response=order.name)
+
+    def _charge(self, outcome: str, *, status: int, code: str) -> None:
+        """Settle what was used by a run that did not come to its end; nobody waits for it."""
+        order = self._order
+        order.record.usage = self._spending.so_far(cut=outcome == "cancelled")
+        prices = prices_tried(order.route, order.record)
+        close_record(order.record, outcome, status=status, error_code=code, prices=prices)
+        self._engine.gateway.ledger.settle_soon(order.record)
 
     async def _undo(self, error: AliError) -> None:
         """Nobody was told of the response: it leaves its usage record alone."""
         order = self._order
-        order.record.usage = self._spending.so_far(cut=False)
-        close_record(
-            order.record,
-            "error",
-            status=error.http_status,
-            error_code=error.error_code,
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
-        with suppress(StateUnavailable):  # what stays is found and ended as an orphan
+        self._charge("error", status=error.http_status, code=error.error_code)
+        try:
             await self._engine.state.discard(order.place)
-
-
-class _NoSessions:
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-def _no_sessions() -> _NoSessions:
-    return _NoSessions()
+        except StateUnavailable:
+            self._engine.state.discard_late(order.place)
 
 
 def _opens_nothing(_text: str) -> None:

@@ -7,6 +7,7 @@ and one to settle; long ones also leave a checkpoint now and then.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,7 +25,9 @@ from ali.features.responses.errors import (
     PreviousResponseNotFound,
     PreviousResponseUnusable,
     StateUnavailable,
+    TakenOver,
 )
+from ali.features.responses.late_writes import LateWrites
 from ali.features.responses.request import previous_not_found
 from ali.kernel.db import Pool
 from ali.kernel.errors import InvalidRequest, NotFound
@@ -94,6 +97,7 @@ class ResponseState:
     def __init__(self, pool: Pool, *, instance_id: UUID) -> None:
         self._pool = pool
         self.instance_id = instance_id
+        self.late = LateWrites()
 
     async def begin(
         self,
@@ -149,7 +153,7 @@ class ResponseState:
     async def settle(self, place: Place, ending: Ending) -> None:
         """Write how the response ended, add to its conversation, end its claim: all in one transaction.
 
-        Raises `StateUnavailable`: the database does not answer, or another process has taken the response over.
+        Raises `StateUnavailable`: the database does not answer, or (`TakenOver`) the response is another process's now.
         """
         if not (place.kept or place.conversation_id is not None):
             return
@@ -163,7 +167,7 @@ class ResponseState:
             *(ending.first_number, ending.last_number, ending.events),
         )
         if rows[0][0] == "taken_over":
-            raise StateUnavailable("Another process has ended this response, because this one seemed dead.")
+            raise TakenOver("Another process has ended this response, because this one seemed dead.")
 
     async def checkpoint(
         self,
@@ -189,6 +193,14 @@ class ResponseState:
             await self._rows(
                 queries.DISCARD, place.organization_id, place.project_id, place.response_id, place.conversation_id
             )
+
+    def settle_late(self, place: Place, ending: Ending) -> None:
+        """End a response as soon as the database answers."""
+        self.late.add(place.response_id, partial(self.settle, place, ending))
+
+    def discard_late(self, place: Place) -> None:
+        """Remove a response that nobody was told of, as soon as the database answers."""
+        self.late.add(place.response_id, partial(self.discard, place))
 
     async def requeue(self, place: Place) -> None:
         """Give a background response back that this process has not begun to answer."""
@@ -218,13 +230,16 @@ class ResponseState:
         rows = await self._rows(queries.CANCEL, place.organization_id, place.project_id, place.response_id)
         return rows[0][0], rows[0][1]
 
-    async def take(self, *, only_queued: bool, at_most: int) -> list[Taken]:
-        """Responses that wait to be run, and (unless `only_queued`) those whose process died: this process's now."""
-        rows = await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
+    async def take(self, *, only_ends: bool, at_most: int) -> list[Taken]:
+        """Responses that wait to be run, and those whose process died: this process's now.
+
+        `only_ends`: of those that wait, only what was cancelled.
+        """
+        rows = await self._rows(queries.TAKE, self.instance_id, only_ends, DEAD_AFTER_S, at_most)
         return [_taken(row) for row in rows]
 
     async def status(self, place: Place) -> str | None:
-        """How a response stands; None where it has been deleted."""
+        """The response's status; None where it was deleted."""
         tenant, statement = queries.STATUS
         rows = await self._visible(place, tenant, statement, (place.response_id,))
         return rows[0][0] if rows else None

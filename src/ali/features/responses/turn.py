@@ -1,5 +1,6 @@
 """One turn: a call of a model at one target, said in its words, its stream coming back as our events."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -84,6 +85,7 @@ class StreamedTurn:
 async def attempt_turn(target: Target, *, question: Question, context: TurnContext) -> StreamedTurn:
     """Ask `target`; its first event has arrived. Raises `UpstreamError`; `InvalidRequest` for what cannot be said."""
     call, relay, dropped = _prepared(target, question, context)
+    mark = context.writer.mark()
     reply = await target.upstream.send(call, context.deadlines)
     try:
         await expect_success(reply, target=target, operation=RESPONSES)
@@ -99,7 +101,8 @@ async def attempt_turn(target: Target, *, question: Question, context: TurnConte
         )
         await stream.begin()
     except BaseException:
-        await reply.close()
+        context.writer.rewind(mark)
+        await asyncio.shield(reply.close())
         raise
     return StreamedTurn(
         target=target,
