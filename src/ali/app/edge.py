@@ -15,13 +15,15 @@ from ali.app.stores import limiter_kind, repeats_kind
 from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
-from ali.features.chat.operations import OPERATIONS, RESPONSES
+from ali.features.chat.operations import OPERATIONS, RESPONSE_COMPACT, RESPONSE_INPUT_TOKENS, RESPONSES
 from ali.features.conversations import http as conversations_http
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.metering.http import ROUTERS as METERING_ROUTERS
 from ali.features.responses import http as responses_http
+from ali.features.responses.compact import compact_response
+from ali.features.responses.counting import count_input_tokens
 from ali.features.responses.exchange import create_response
 from ali.kernel.edge import Doorway, EdgeRules
 from ali.kernel.errors import MethodNotAllowed
@@ -64,6 +66,10 @@ class Edge:
         elif operation is RESPONSES:
             state = self.api.state
             await create_response(state.engine, state.background, scope, receive, send)
+        elif operation is RESPONSE_INPUT_TOKENS:
+            await count_input_tokens(self.api.state.engine, scope, receive, send)
+        elif operation is RESPONSE_COMPACT:
+            await compact_response(self.api.state.engine, scope, receive, send)
         else:
             await serve(self.api.state.gateway, operation, scope, receive, send)
 

@@ -23,4 +23,5 @@ EVENTS: Final = (
         "where response_id = %s and last_number >= %s order by first_number"
     ),
 )
+HAS_CONVERSATION: Final = (_TENANT, "select 1 from ali.conversation where id = %s")
 IS_THERE: Final = (_TENANT, "select 1 from ali.response where id = %s")

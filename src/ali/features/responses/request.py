@@ -43,7 +43,16 @@ class ResponseRequest:
     metadata: dict[str, str]
     include: frozenset[str]
     truncates: bool
+    compacts: bool
+    """Whether what was said before is compacted once it is long."""
+    compact_threshold: int | None
+    """How long, in tokens, where the caller says it."""
     max_tool_calls: int | None
+
+    @property
+    def only_compacts(self) -> bool:
+        """Whether a compaction is all that is wanted, and no answer."""
+        return bool(self.items) and self.items[-1]["type"] == "compaction_trigger"
 
     @property
     def keeps(self) -> bool:
@@ -93,12 +102,14 @@ def read_request(body: bytes, *, needs_input: bool = True) -> ResponseRequest:
             param="input",
             code="missing_required_parameter",
         )
+    items = [] if raw is None else read_items(raw)
+    _check_trigger(items)
     tools = read_tools(document.get("tools"))
     check_choice(document.get("tool_choice"), document.get("tools") or ())
     return ResponseRequest(
         document=document,
         model=model,
-        items=[] if raw is None else read_items(raw),
+        items=items,
         tools=tools,
         stream=document.get("stream") is True,
         background=background,
@@ -108,8 +119,27 @@ def read_request(body: bytes, *, needs_input: bool = True) -> ResponseRequest:
         metadata=read_metadata(document.get("metadata")),
         include=frozenset(document.get("include") or ()),
         truncates=document.get("truncation") == "auto",
+        compacts=bool(document.get("context_management")),
+        compact_threshold=_threshold(document.get("context_management")),
         max_tool_calls=document.get("max_tool_calls"),
     )
+
+
+def _threshold(management: object) -> int | None:
+    """The lowest `compact_threshold` of a checked `context_management`."""
+    named = [entry.get("compact_threshold") for entry in management] if isinstance(management, list) else []
+    return min((most for most in named if most is not None), default=None)
+
+
+def _check_trigger(items: list[Json]) -> None:
+    for at, item in enumerate(items[:-1]):
+        if item["type"] == "compaction_trigger":
+            raise InvalidRequest(
+                f"'input[{at}]' is a compaction_trigger, which must be the last item. Send what follows it in a "
+                "request of its own.",
+                param=f"input[{at}]",
+                code="invalid_value",
+            )
 
 
 def read_document(body: bytes) -> Json:

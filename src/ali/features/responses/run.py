@@ -15,9 +15,11 @@ import structlog
 
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
+from ali.features.responses.compacting import CompactingTurn
+from ali.features.responses.compaction import Plan, planned
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
-from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
+from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown, told
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.remote import RemoteTools
@@ -75,6 +77,8 @@ class ResponseRun:
         self.dropped: tuple[str, ...] = ()
         self._spending = Spending(order)
         self._unsent = b""
+        self._compactions = 0
+        """Output items that tell what came before: the next turns are shown that already."""
         self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
         self._checkpoint: asyncio.Task[str] | None = None
 
@@ -99,7 +103,20 @@ class ResponseRun:
     async def _turns(self) -> AsyncGenerator[bytes, None]:
         order, engine, writer = self._order, self._engine, self.writer
         async with engine.mcp_sessions() if order.servers else _no_sessions() as sessions:
-            items = self._items()
+            said = resolved([*order.history, *order.request.items], order.references)
+            items: list[Json]
+            if (plan := self._due_compaction(said)) is not None:
+                compacting = CompactingTurn(engine, order, plan)
+                async for due in self._compact(compacting):
+                    yield due
+                if order.request.only_compacts:
+                    yield await self._settled("completed", tier=compacting.turn)
+                    return
+                items = [told(compacting.summary), *plan.later]
+                self._spending.admit_turn()
+            else:
+                items = shown(said, unseal=self._unseal)
+            items = self._fitted(items)
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
                 remote.recall([*order.history, *order.request.items])
@@ -146,21 +163,53 @@ class ResponseRun:
             for at, kind in enumerate(self._opening)
         )
 
-    def _items(self) -> list[Json]:
-        """What the model is shown, from the whole of what was said."""
-        order, seals = self._order, self._engine.seals
-        said = resolved([*order.history, *order.request.items], order.references)
-        items = shown(said, unseal=seals.unsealing(project_id=order.project_id, model=ANY_MODEL))
-        if order.request.truncates:
-            stated = order.request.document.get("max_output_tokens") or 0
-            items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
-        return items
+    def _unseal(self, text: str) -> Json | None:
+        """Opens compactions."""
+        return self._engine.seals.unsealing(project_id=self._order.project_id, model=ANY_MODEL)(text)
+
+    def _due_compaction(self, said: Sequence[Json]) -> Plan | None:
+        """What is to be told in short before the model is asked; None where nothing is."""
+        request, route = self._order.request, self._order.route
+        if not (request.compacts or request.only_compacts):
+            return None
+        return planned(
+            said,
+            threshold=request.compact_threshold,
+            instructions=request.document.get("instructions") or "",
+            window_tokens=route.window_tokens,
+            asked_for=request.only_compacts,
+            unseal=self._unseal,
+        )
+
+    async def _compact(self, compacting: CompactingTurn) -> AsyncGenerator[bytes, None]:
+        """Write the compaction item; its summary is made between its first event and its last."""
+        writer = self.writer
+        if (question := compacting.question) is not None:
+            compacting.turn = await self._ask(question, writer=compacting.writer)
+        if not self.begun:
+            yield self._open(compacting.turn)
+        at = compacting.begin(writer)
+        yield writer.take()
+        if compacting.turn is not None:
+            await compacting.read()
+            self._spending.end_turn()
+        compacting.end(writer, at)
+        self._compactions = len(writer.output)
+        yield writer.take()
+
+    def _fitted(self, items: list[Json]) -> list[Json]:
+        """What the model is shown, cut to fit where the caller allows it."""
+        order = self._order
+        if not order.request.truncates:
+            return items
+        stated = order.request.document.get("max_output_tokens") or 0
+        return fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
 
     def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, last: bool) -> Question:
         request = self._order.request
         return Question(
             parameters=request.for_model(),
-            items=[*items, *shown(self.writer.output, unseal=_opens_nothing)],
+            items=[*items, *shown(self.writer.output[self._compactions :], unseal=_opens_nothing)],
             functions=[*request.tools.own, *(remote.functions if remote is not None and not last else ())],
             hosted=request.tools.hosted,
         )
@@ -184,11 +233,11 @@ class ResponseRun:
             for item in self.writer.output
         )
 
-    async def _ask(self, question: Question) -> StreamedTurn:
+    async def _ask(self, question: Question, *, writer: OutputWriter | None = None) -> StreamedTurn:
         gateway, order = self._engine.gateway, self._order
         context = TurnContext(
             project_id=order.project_id,
-            writer=self.writer,
+            writer=writer or self.writer,
             seals=self._engine.seals,
             deadlines=gateway.deadlines,
             max_body_bytes=gateway.max_upstream_body_bytes,
@@ -306,7 +355,8 @@ class ResponseRun:
         if self._log is not None:
             first, rest = await self._log.rest()
             last, events = self.writer.next_number, rest + event
-        added = [*order.request.items, *self.writer.output] if status in ("completed", "incomplete") else []
+        asked = [item for item in order.request.items if item["type"] != "compaction_trigger"]
+        added = [*asked, *self.writer.output] if status in ("completed", "incomplete") else []
         await self._engine.state.settle(
             order.place,
             Ending(
