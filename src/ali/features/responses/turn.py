@@ -129,6 +129,13 @@ def said_to(target: Target, question: Question, *, seals: Seals, project_id: UUI
             "prompt's text as instructions.",
             param="prompt",
         )
+    if any(item.get("type") == "compaction" for item in question.items):  # ours were opened
+        raise InvalidRequest(
+            "A compaction item in the input was made by another provider, in another project, or was changed since, so "
+            "it cannot be read. Send the items that it stands for instead.",
+            param="input",
+            code="compaction_unreadable",
+        )
     if question.hosted:
         kind = str(question.hosted[0].get("type"))[:64]
         raise ToolNotOffered(
