@@ -6,6 +6,7 @@ InvalidRequest                      400
 ├── ContextTooLong                  400  what was said before does not fit the model
 ├── ToolNotOffered                  400  a hosted tool that the model's provider does not run
 ├── PromptNotOffered                400  a prompt that is kept at OpenAI, for another's model
+├── CompactionUnreadable            400  another's compaction, or one that was changed
 ├── NothingToCompact                400  nothing was said yet
 └── NotCancellable, NotStreamable   400  it was not made in the background, or has ended
 NotFound
@@ -44,6 +45,12 @@ class PromptNotOffered(InvalidRequest):
     """400: prompts are kept at OpenAI, and known to its models alone."""
 
     code = "prompt_not_supported"
+
+
+class CompactionUnreadable(InvalidRequest):
+    """400: a compaction item that was not made here for this project, or was changed since."""
+
+    code = "compaction_unreadable"
 
 
 class NothingToCompact(InvalidRequest):

@@ -15,7 +15,7 @@ from ali.features.chat.attempt import (
 from ali.features.chat.live_stream import LiveStream
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Target
-from ali.features.responses.errors import PromptNotOffered, ToolNotOffered
+from ali.features.responses.errors import CompactionUnreadable, PromptNotOffered, ToolNotOffered
 from ali.features.responses.sealing import Seals
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall
@@ -130,11 +130,10 @@ def said_to(target: Target, question: Question, *, seals: Seals, project_id: UUI
             param="prompt",
         )
     if any(item.get("type") == "compaction" for item in question.items):  # ours were opened
-        raise InvalidRequest(
+        raise CompactionUnreadable(
             "A compaction item in the input was made by another provider, in another project, or was changed since, so "
             "it cannot be read. Send the items that it stands for instead.",
             param="input",
-            code="compaction_unreadable",
         )
     if question.hosted:
         kind = str(question.hosted[0].get("type"))[:64]
