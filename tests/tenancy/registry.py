@@ -101,6 +101,22 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_MESSAGE | {"stream": True}),
     ),
     "POST /v1/messages/count_tokens": (Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),),
+    "POST /v1/responses/input_tokens": (
+        Call(over="acting", body={"model": "claude-sonnet-5-5", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids={"conversation": "conversation"},
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "conversation": "{conversation}"},
+        ),
+    ),
+    "POST /v1/responses/compact": (
+        Call(over="acting", body={"model": "gpt-4.1", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids={"conversation": "conversation"},
+            body={"model": "gpt-4.1", "input": "Hello there", "conversation": "{conversation}"},
+        ),
+    ),
     # conversations
     "POST /v1/conversations": (
         Call(over="acting", body={"items": _HELLO}),

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 _STATE: Final = frozenset(
     (
         *("background", "background_options", "context_management", "conversation", "input", "metadata"),
-        *("previous_response_id", "store", "stream", "stream_options", "tools", "truncation"),
+        *("previous_response_id", "store", "stream", "tools", "truncation"),
     )
 )
 """What this service sees to itself; the rest goes to the model."""
