@@ -254,9 +254,8 @@ async def test_a_trigger_compacts_and_answers_nothing(service: Service, simulato
         await client.responses.create(model=CLAUDE, previous_response_id=made.id, input="What does it weigh?")
         assert SUMMARY.encode() in simulator.last.body
         with pytest.raises(openai.BadRequestError) as refused:
-            await client.responses.create(
-                model=LOCAL, input=[{"type": "compaction_trigger"}, {"role": "user", "content": "Hello"}]
-            )
+            misplaced: Any = [{"type": "compaction_trigger"}, {"role": "user", "content": "Hello"}]
+            await client.responses.create(model=LOCAL, input=misplaced)
         assert refused.value.param == "input[0]"
 
 

@@ -1,5 +1,7 @@
 """Counting the tokens of a response's input, by whoever would be asked."""
 
+from typing import Any
+
 import aiohttp
 import openai
 import pytest
@@ -94,7 +96,8 @@ async def test_what_is_not_there_is_refused(service: Service, simulator: Simulat
         with pytest.raises(openai.NotFoundError):
             await client.responses.input_tokens.count(model=NATIVE, input="Hello", conversation=f"conv_{'0' * 32}")
         with pytest.raises(openai.BadRequestError) as broken:
-            await client.responses.input_tokens.count(model=NATIVE, input=[{"type": "nonsense"}])  # type: ignore[list-item]  # wrong on purpose
+            wrong: Any = [{"type": "nonsense"}]
+            await client.responses.input_tokens.count(model=NATIVE, input=wrong)
         assert broken.value.param == "input[0].type"
         with pytest.raises(openai.BadRequestError) as inputless:
             await client.responses.input_tokens.count(model=NATIVE)

@@ -278,7 +278,7 @@ def _at(document: Any, path: str) -> Any:  # noqa: ANN401 - any JSON
 async def test_an_answer_that_reaches_its_maximum_is_incomplete(
     service: Service, simulator: Simulator, model: str
 ) -> None:
-    simulator.answer(Answer(text="One and two and three. " * 100))
+    simulator.answer(Answer(tokens=200))
     async with openai_client(service) as client:
         made = await client.responses.create(model=model, input="Count.", max_output_tokens=16)
         assert made.status == "incomplete"

@@ -1,22 +1,40 @@
 """The turn of a response that tells in short what was said before: asked, read, and sealed into its compaction item."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from ali.features.responses.compaction import (
     Plan,
     compaction_item,
     extract,
+    planned,
     quotes_only,
     summary_in,
     summary_question,
 )
-from ali.features.responses.history import ANY_MODEL
+from ali.features.responses.history import ANY_MODEL, told
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.turn import Question, StreamedTurn
 from ali.providers.turns import OutputWriter, new_item_id
 
 Json = dict[str, Any]
+
+
+def due_compaction(engine: Engine, order: Order, said: Sequence[Json]) -> "CompactingTurn | None":
+    """The compaction that comes before the answer to `said`, all items in order; None where none is due."""
+    request = order.request
+    if not (request.compacts or request.only_compacts):
+        return None
+    plan = planned(
+        said,
+        threshold=request.compact_threshold,
+        instructions=request.document.get("instructions") or "",
+        window_tokens=order.route.window_tokens,
+        asked_for=request.only_compacts,
+        unseal=engine.seals.unsealing(project_id=order.project_id, model=ANY_MODEL),
+    )
+    return None if plan is None else CompactingTurn(engine, order, plan)
 
 
 class CompactingTurn:
@@ -38,6 +56,11 @@ class CompactingTurn:
             )
         self.turn: StreamedTurn | None = None
         self.summary = ""
+
+    @property
+    def shown(self) -> list[Json]:
+        """What the model is shown afterwards."""
+        return [told(self.summary), *self._plan.later]
 
     def begin(self, writer: OutputWriter) -> int:
         """The item as it begins, and the event that says so; its index."""

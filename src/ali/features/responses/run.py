@@ -15,11 +15,10 @@ import structlog
 
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
-from ali.features.responses.compacting import CompactingTurn
-from ali.features.responses.compaction import Plan, planned
+from ali.features.responses.compacting import CompactingTurn, due_compaction
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
-from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown, told
+from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.remote import RemoteTools
@@ -104,23 +103,20 @@ class ResponseRun:
         order, engine, writer = self._order, self._engine, self.writer
         async with engine.mcp_sessions() if order.servers else _no_sessions() as sessions:
             said = resolved([*order.history, *order.request.items], order.references)
-            items: list[Json]
-            if (plan := self._due_compaction(said)) is not None:
-                compacting = CompactingTurn(engine, order, plan)
+            compacting = due_compaction(engine, order, said)
+            if compacting is not None:
                 async for due in self._compact(compacting):
                     yield due
                 if order.request.only_compacts:
                     yield await self._settled("completed", tier=compacting.turn)
                     return
-                items = [told(compacting.summary), *plan.later]
                 self._spending.admit_turn()
-            else:
-                items = shown(said, unseal=self._unseal)
-            items = self._fitted(items)
+            items = self._items(said, compacting)
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
                 remote.recall([*order.history, *order.request.items])
-                yield self._open()
+                if not self.begun:
+                    yield self._open()
                 while await remote.list_next(writer):
                     yield writer.take()
                 writer.served = remote.served
@@ -133,6 +129,8 @@ class ResponseRun:
                 try:
                     if not self.begun:
                         yield self._open(turn)
+                    elif turns == 1:
+                        self.headers, self.dropped = turn.headers, turn.dropped
                     async for due in turn.stream.chunks():
                         yield due
                         if time.monotonic() > self._checkpoint_at_s:
@@ -163,24 +161,6 @@ class ResponseRun:
             for at, kind in enumerate(self._opening)
         )
 
-    def _unseal(self, text: str) -> Json | None:
-        """Opens compactions."""
-        return self._engine.seals.unsealing(project_id=self._order.project_id, model=ANY_MODEL)(text)
-
-    def _due_compaction(self, said: Sequence[Json]) -> Plan | None:
-        """What is to be told in short before the model is asked; None where nothing is."""
-        request, route = self._order.request, self._order.route
-        if not (request.compacts or request.only_compacts):
-            return None
-        return planned(
-            said,
-            threshold=request.compact_threshold,
-            instructions=request.document.get("instructions") or "",
-            window_tokens=route.window_tokens,
-            asked_for=request.only_compacts,
-            unseal=self._unseal,
-        )
-
     async def _compact(self, compacting: CompactingTurn) -> AsyncGenerator[bytes, None]:
         """Write the compaction item; its summary is made between its first event and its last."""
         writer = self.writer
@@ -197,13 +177,15 @@ class ResponseRun:
         self._compactions = len(writer.output)
         yield writer.take()
 
-    def _fitted(self, items: list[Json]) -> list[Json]:
-        """What the model is shown, cut to fit where the caller allows it."""
-        order = self._order
-        if not order.request.truncates:
-            return items
-        stated = order.request.document.get("max_output_tokens") or 0
-        return fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
+    def _items(self, said: Sequence[Json], compacting: CompactingTurn | None) -> list[Json]:
+        """What the model is shown, from the whole of what was said."""
+        order, seals = self._order, self._engine.seals
+        unseal = seals.unsealing(project_id=order.project_id, model=ANY_MODEL)
+        items = shown(said, unseal=unseal) if compacting is None else compacting.shown
+        if order.request.truncates:
+            stated = order.request.document.get("max_output_tokens") or 0
+            items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
+        return items
 
     def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, last: bool) -> Question:
         request = self._order.request
