@@ -227,16 +227,15 @@ async def test_a_caller_who_keeps_the_items_may_drop_what_is_before_the_compacti
 ) -> None:
     async with openai_client(service) as client:
         said: list[Any] = [{"role": "user", "content": LONG}, {"role": "assistant", "content": "I see."}]
-        question = {"role": "user", "content": "When do I get it?"}
+        question: Any = {"role": "user", "content": "When do I get it?"}
         simulator.script(Answer(text=SUMMARY), Answer(text="By Friday."))
         made = await client.responses.create(
             model=LOCAL, input=[*said, question], store=False, context_management=MANAGED
         )
-        output = [item.to_dict() for item in made.output]
+        output: list[Any] = [item.to_dict() for item in made.output]
         for kept in ([*said, question, *output], output):
-            await client.responses.create(
-                model=CLAUDE, input=[*kept, {"role": "user", "content": "Sure?"}], store=False
-            )
+            sure: Any = {"role": "user", "content": "Sure?"}
+            await client.responses.create(model=CLAUDE, input=[*kept, sure], store=False)
             shown = simulator.last.body
             assert b"24 months" not in shown
             for text in (SUMMARY.encode(), b"When do I get it?", b"By Friday.", b"Sure?"):
@@ -253,8 +252,8 @@ async def test_a_trigger_compacts_and_answers_nothing(service: Service, simulato
         assert [item.type for item in made.output] == ["compaction"]
         await client.responses.create(model=CLAUDE, previous_response_id=made.id, input="What does it weigh?")
         assert SUMMARY.encode() in simulator.last.body
+        misplaced: Any = [{"type": "compaction_trigger"}, {"role": "user", "content": "Hello"}]
         with pytest.raises(openai.BadRequestError) as refused:
-            misplaced: Any = [{"type": "compaction_trigger"}, {"role": "user", "content": "Hello"}]
             await client.responses.create(model=LOCAL, input=misplaced)
         assert refused.value.param == "input[0]"
 

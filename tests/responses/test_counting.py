@@ -95,8 +95,8 @@ async def test_what_is_not_there_is_refused(service: Service, simulator: Simulat
         assert refused.value.code == "previous_response_not_found"
         with pytest.raises(openai.NotFoundError):
             await client.responses.input_tokens.count(model=NATIVE, input="Hello", conversation=f"conv_{'0' * 32}")
+        wrong: Any = [{"type": "nonsense"}]
         with pytest.raises(openai.BadRequestError) as broken:
-            wrong: Any = [{"type": "nonsense"}]
             await client.responses.input_tokens.count(model=NATIVE, input=wrong)
         assert broken.value.param == "input[0].type"
         with pytest.raises(openai.BadRequestError) as inputless:
