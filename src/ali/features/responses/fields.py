@@ -152,5 +152,5 @@ def check_fields(document: Mapping[str, Any]) -> None:
     if not isinstance(include, list):
         raise _refused("include", "a list", include)
     for at, word in enumerate(include):
-        if word not in INCLUDABLE:
+        if not isinstance(word, str) or word not in INCLUDABLE:
             raise _refused(f"include[{at}]", "one of " + ", ".join(sorted(INCLUDABLE)), word)
