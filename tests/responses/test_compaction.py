@@ -290,3 +290,35 @@ async def test_what_is_no_context_management_is_refused(service: Service, manage
         with pytest.raises(openai.BadRequestError) as refused:
             await client.responses.create(model=LOCAL, input="Hello", context_management=management)
         assert refused.value.param == param
+
+
+async def test_a_background_response_compacts_too(service: Service, simulator: Simulator) -> None:
+    async with openai_client(service) as client:
+        first = await client.responses.create(model=LOCAL, input=LONG)
+        simulator.script(Answer(text=SUMMARY), Answer(text="By Friday."))
+        made = await client.responses.create(
+            model=LOCAL,
+            input="When?",
+            previous_response_id=first.id,
+            context_management=MANAGED,
+            background=True,
+            stream=True,
+        )
+        events = [event async for event in made]
+        assert [event.sequence_number for event in events] == list(range(len(events)))
+        last = events[-1]
+        assert isinstance(last, ResponseCompletedEvent)
+        assert [item.type for item in last.response.output] == ["compaction", "message"]
+        fetched = await client.responses.retrieve(last.response.id)
+        assert [item.type for item in fetched.output] == ["compaction", "message"]
+
+
+async def test_a_summary_that_was_cut_off_hides_nothing(service: Service, simulator: Simulator) -> None:
+    """A response that failed while it compacted leaves its item without content: what was said is shown as before."""
+    async with openai_client(service) as client:
+        conversation = await client.conversations.create()
+        await client.responses.create(model=LOCAL, input=LONG, conversation=conversation.id)
+        cut: Any = {"type": "compaction", "id": "cmp_cut", "encrypted_content": ""}
+        await client.conversations.items.create(conversation.id, items=[cut])
+        await client.responses.create(model=LOCAL, input="When?", conversation=conversation.id)
+        assert b"24 months" in simulator.last.body

@@ -1,4 +1,4 @@
-"""Nothing that callers send makes counting or compacting fail: each gets a 4xx, and the next is served."""
+"""Nothing that callers send makes a response, counting or compacting fail: each gets a 4xx, and the next is served."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from tests.fixtures.service import Service
 
 NATIVE = "gpt-4.1"
 LOCAL = "local/gpt-4.1"
-PATHS = pytest.mark.parametrize("path", ["/v1/responses/input_tokens", "/v1/responses/compact"])
+PATHS = pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/input_tokens", "/v1/responses/compact"])
 MODELS: Final = (NATIVE, LOCAL, CLAUDE, EXTRACTIVE)
 FIELDS: Final = (
     *("model", "input", "instructions", "previous_response_id", "conversation", "tools", "tool_choice", "text"),

@@ -17,6 +17,7 @@ from ali.kernel.errors import InvalidRequest
 
 Json = dict[str, Any]
 
+_MOST_DEPTH: Final = 200
 _STATE: Final = frozenset(
     (
         *("background", "background_options", "context_management", "conversation", "input", "metadata"),
@@ -154,7 +155,27 @@ def read_document(body: bytes) -> Json:
         ) from error
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    if body.count(b"{") + body.count(b"[") > _MOST_DEPTH:  # else it cannot be too deep
+        _check_depth(document)
     return document
+
+
+def _check_depth(document: Json) -> None:
+    """That what the response object echoes can be written again, which JSON cannot be as deep as it can be read.
+
+    Items are checked by `read_items`, more strictly.
+    """
+    level: list[object] = [value for name, value in document.items() if name != "input"]
+    for _ in range(_MOST_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise InvalidRequest(f"The request is nested too deeply. Nest at most {_MOST_DEPTH} levels.", code="json_too_deep")
 
 
 def _previous(document: Json) -> UUID | None:
