@@ -164,6 +164,31 @@ def test_usage_and_costs_are_shown_by_day(ali: Run, tenant: Tenant) -> None:
     assert said(ali("costs", "--project", str(uuid7()))).splitlines()[-1].split() == ["total", "0.000000"]
 
 
+def test_conversations_are_listed_shown_and_deleted_without_what_was_said(ali: Run, tenant: Tenant) -> None:
+    made = uuid7()
+    name = f"conv_{made.hex}"
+    with psycopg.connect(tenant.dsn) as connection:
+        connection.execute(
+            "insert into ali.conversation (id, organization_id, project_id, metadata) values (%s, %s, %s, %s)",
+            (made, tenant.organization_id, tenant.project_id, json.dumps({"topic": "demo"})),
+        )
+        connection.execute(
+            "insert into ali.conversation_item (conversation_id, position, organization_id, project_id, item_id, kind,"
+            " body) values (%s, 0, %s, %s, 'msg_1', 'message', 'Confidential')",
+            (made, tenant.organization_id, tenant.project_id),
+        )
+    assert said(ali("conversations", "list")).split()[0] == name
+    shown = said(ali("conversations", "show", name))
+    assert "items         1" in shown
+    assert "'topic': 'demo'" in shown
+    assert "Confidential" not in shown
+    assert said(ali("conversations", "delete", name)) == "Deleted."
+    assert said(ali("conversations", "list")) == ""
+    for verb in ("show", "delete"):
+        assert refused(ali("conversations", verb, name)) == "conversation_not_found"
+    assert "conversation.deleted" in said(ali("audit", "list"))
+
+
 def test_roles_are_listed_with_what_each_carries(ali: Run) -> None:
     table = json.loads(said(ali("roles", "--json")))
     assert {role: set(row["permissions"]) for role, row in table["roles"].items()} == {

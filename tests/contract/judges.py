@@ -6,6 +6,7 @@ in strict mode, and names every field that the SDK's types do not know.
 
 import base64
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import aiohttp
@@ -91,10 +92,16 @@ def blocking_anthropic_client(service: Service, **options: Any) -> anthropic.Ant
 
 def held_to(kind: Any, document: bytes, *, extensions: frozenset[str] = EXTENSIONS) -> Any:  # noqa: ANN401 - any SDK type
     """`document` as `kind`, an SDK type, in strict mode. Fails for missing, mistyped and unknown fields."""
-    value = TypeAdapter(kind).validate_json(document, strict=True)
+    value = _adapter(kind).validate_json(document, strict=True)
     unknown = [path for path in _unknown(value, "$") if path.rpartition(".")[2] not in extensions]
     assert not unknown, f"fields that {kind} does not have: {unknown}"
     return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - any SDK type
+    """Its validator, which takes longer to build than a stream to judge."""
+    return TypeAdapter(kind)
 
 
 def _unknown(value: object, path: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ class _Tool:
 
 
 def oblige(request: ReceivedRequest) -> Answer:
-    """What an obedient model answers to `request`, in either dialect. A `simulator.default`."""
+    """What an obedient model answers to `request`, in any dialect. A `simulator.default`."""
     body: Mapping[str, Any] = request.json
     said = _said(body)
     tool = _tool_to_call(body)
@@ -47,7 +47,7 @@ def _tool_to_call(body: Mapping[str, Any]) -> _Tool | None:
     if not tools or kind == "none":
         return None
     if kind in ("function", "tool"):
-        name = choice["name"] if kind == "tool" else choice["function"]["name"]
+        name = choice["function"]["name"] if "function" in choice else choice["name"]
         return next(tool for tool in tools if tool.name == name)
     return None if kind == "auto" and _has_result(body) else tools[0]
 
@@ -57,15 +57,23 @@ def _tools(body: Mapping[str, Any]) -> Iterator[_Tool]:
         if "function" in offered:
             yield _Tool(name=offered["function"]["name"], schema=offered["function"].get("parameters") or {})
         else:
-            yield _Tool(name=offered["name"], schema=offered["input_schema"])
+            yield _Tool(name=offered["name"], schema=offered.get("input_schema") or offered.get("parameters") or {})
 
 
 def _has_result(body: Mapping[str, Any]) -> bool:
-    """Whether the last message brings the result of a tool."""
-    last = body["messages"][-1]
+    """Whether the last message (or item) brings the result of a tool."""
+    last = _said_so_far(body)[-1]
+    if "role" not in last:
+        return True
     return last["role"] == "tool" or any(
         isinstance(block, dict) and block.get("type") == "tool_result" for block in last["content"]
     )
+
+
+def _said_so_far(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Messages, or the items of the Responses API."""
+    said: str | list[Mapping[str, Any]] = body["messages"] if "messages" in body else body["input"]
+    return [{"role": "user", "content": said}] if isinstance(said, str) else said
 
 
 def _schema_of_answer(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -74,16 +82,17 @@ def _schema_of_answer(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if "json_schema" in wanted:
         schema: Mapping[str, Any] = wanted["json_schema"]["schema"]
         return schema
-    asked: Mapping[str, Any] | None = ((body.get("output_config") or {}).get("format") or {}).get("schema")
+    config = body.get("output_config") or body.get("text") or {}
+    asked: Mapping[str, Any] | None = (config.get("format") or {}).get("schema")
     return asked
 
 
 def _said(body: Mapping[str, Any]) -> str:
     """The text of the last user message."""
-    content = next(message["content"] for message in reversed(body["messages"]) if message["role"] == "user")
+    content = next(message["content"] for message in reversed(_said_so_far(body)) if message.get("role") == "user")
     if isinstance(content, str):
         return content
-    return " ".join(block["text"] for block in content if block.get("type") == "text")
+    return " ".join(block["text"] for block in content if block.get("type") in ("text", "input_text"))
 
 
 def _fitting(schema: Mapping[str, Any], said: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from ali.app.batches import assemble_batches
 from ali.app.outbound import mcp_allow_list, mcp_sessions, webhook_post
 from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
@@ -15,6 +16,7 @@ from ali.features.chat.failover import Failover
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.resilience import RetryBudget
+from ali.features.chat.stored.settlement import CompletionKeeper
 from ali.features.chat.tally import Tally
 from ali.features.idempotency import Claims, Keeping, Sealer
 from ali.features.identity.housekeeping import Housekeeping
@@ -123,6 +125,7 @@ async def assemble(
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
         ledger=ledger,
+        completions=CompletionKeeper(pool, ledger, instance_id=instance_id),
         reservations=reservations,
         limiter=limiter,
         rules=rules,
@@ -142,6 +145,9 @@ async def assemble(
         gateway=gateway,
         state=ResponseState(pool, instance_id=instance_id),
         hmac_secret=hmac_secret,
+    )
+    assemble_batches(
+        api, settings, stack, pool=pool, authenticator=authenticator, metrics=metrics, instance_id=instance_id
     )
 
 

@@ -26,6 +26,9 @@ class Command:
 
 COMMANDS = {
     "serve": Command(module="ali.cli.serve", attribute="serve", help="Prepare what is missing and start the service."),
+    "worker": Command(
+        module="ali.cli.worker", attribute="worker", help="Run batches, beside processes that serve and do not."
+    ),
     "ask": Command(module="ali.cli.ask", attribute="ask", help="Ask a question about files."),
     "keys": Command(
         module="ali.features.keys.cli.keys", attribute="app", help="Issue, list, show, change and revoke API keys."

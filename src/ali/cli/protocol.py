@@ -11,12 +11,14 @@ Whatever is refused here is answered in the dialect of its path, and the connect
 
 import asyncio
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ali.kernel.departure import CONNECTION
 from ali.kernel.edge import HeadersTooLarge, MalformedRequest, RequestTooSlow, refusal
 from ali.kernel.errors import AliError
 
@@ -62,6 +64,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._good_host: bytes | None = None
         self._upgrades = False
         self._over = False
+        self.is_gone = False
+        self.when_gone: Callable[[], None] | None = None
+        """Called once when the caller's connection ends; of the request that is being answered."""
         self._watch: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
@@ -73,7 +78,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gone."""
+        """Gone: who watches is told first."""
+        self.is_gone = True
+        if self.when_gone is not None:
+            self.when_gone()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -138,6 +146,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._unused_bytes = 0
         super().on_headers_complete()
+        cast("dict[str, Any]", self.scope)[CONNECTION] = self
         if self._asks_upgrade and self.parser.should_upgrade():
             self.cycle.keep_alive = False
 

@@ -96,6 +96,19 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.batches = Counter(
+            "ali_batches_total",
+            "Batches ended, by dialect and status (completed, failed, expired, cancelled).",
+            ["dialect", "status"],
+            registry=self.registry,
+        )
+        self.batch_lines = Counter(
+            "ali_batch_lines_total",
+            "Requests of batches by what became of them (completed, failed), and how often one waited for a limit or "
+            "was tried again (waited, tried_again).",
+            ["dialect", "outcome"],
+            registry=self.registry,
+        )
         self.budget_refusals = Counter(
             "ali_budget_refusals_total",
             "Requests that a hard budget refused, by what it is of and its period.",

@@ -77,16 +77,9 @@ begin
     if not found then
         return 'not_found';
     end if;
-    if found_row.claimed_by is not null and found_row.claimed_by <> claimer and (
-        found_row.claimed_at > now() - dead_after
-        or exists (
-            select from ali.service_instance i
-            where i.id = found_row.claim_instance_id and i.heartbeat_at >= now() - dead_after
-        )
-        or exists (
-            select from ali.response r where r.id = found_row.claimed_by and r.status in ('queued', 'in_progress')
-        )
-    ) then
+    if found_row.claimed_by <> claimer
+        and ali.claim_stands(found_row.claimed_by, found_row.claim_instance_id, found_row.claimed_at, dead_after)
+    then
         return 'busy';
     end if;
     update ali.conversation c set claimed_by = claimer, claim_instance_id = instance, claimed_at = now()

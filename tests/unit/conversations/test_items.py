@@ -22,7 +22,7 @@ HOSTED: list[dict[str, Any]] = [
     {"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "t", "input_schema": {}}]},
     {"type": "mcp_approval_request", "server_label": "s", "name": "t", "arguments": "{}"},
     {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True},
-    {"type": "mcp_call", "server_label": "s", "name": "t", "arguments": "{}", "output": None, "error": {"code": 1}},
+    {"type": "mcp_call", "server_label": "s", "name": "t", "arguments": "{}", "output": None, "error": None},
     {"type": "file_search_call", "queries": ["a"], "results": None},
     {"type": "web_search_call", "action": {"type": "search", "query": "a"}},
     {"type": "code_interpreter_call", "container_id": "c", "code": "1", "outputs": None},

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ali.features.chat.operations import OPERATIONS, Operation
+from ali.features.conversations.tags import LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS
 from ali.providers.contract import Dialect
 
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -11,9 +12,16 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "max_tokens": {"type": "integer", "minimum": 1},
     "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": {}}]},
     "stream": {"type": "boolean", "default": False},
+    "metadata": {
+        "type": ["object", "null"],
+        "maxProperties": MOST_PAIRS,
+        "propertyNames": {"maxLength": LONGEST_KEY},
+        "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
+        "description": "With `store`: texts by name, by which the completion can be found.",
+    },
     "previous_response_id": {"type": "string", "description": "The stored response to go on from."},
     "conversation": {"oneOf": [{"type": "string"}, {"type": "object"}]},
-    "store": {"type": "boolean", "default": True},
+    "store": {"type": "boolean", "description": "Keep it; where it is left out, responses are and chats are not."},
     "background": {"type": "boolean", "default": False},
     "instructions": {"type": "string"},
     "tools": {"type": "array", "items": {"type": "object"}},
@@ -41,7 +49,7 @@ _REQUIRED = {
     "responses.compact": ["model"],
 }
 _OPTIONAL = {
-    "chat.completions": ["stream"],
+    "chat.completions": ["stream", "store", "metadata"],
     "messages": ["stream"],
     "responses": [
         *("input", "stream", "previous_response_id", "conversation", "store", "background"),

@@ -24,6 +24,8 @@ class Operation:
     permission: Permission = Permission.INFERENCE
     counts_only: bool = False
     """Counts tokens, answers nothing."""
+    lists_kept: bool = False
+    """Its path takes GET as well, an ordinary route's, for the list of what was kept."""
 
     @property
     def envelope(self) -> Envelope:
@@ -43,6 +45,7 @@ CHAT_COMPLETIONS = Operation(
     dialect=Dialect.OPENAI,
     needs="chat",
     summary="Create a chat completion",
+    lists_kept=True,
 )
 EMBEDDINGS = Operation(
     name="embeddings", path="/v1/embeddings", dialect=Dialect.OPENAI, needs="embeddings", summary="Create embeddings"

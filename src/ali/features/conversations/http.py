@@ -102,7 +102,7 @@ Place = Annotated[Stretch, Depends(_place)]
 @router.post("", summary="Create a conversation")
 async def create_conversation(home: Own, transaction: Transaction, body: NewConversation) -> Json:
     """A conversation, to be named in `conversation` of responses, which go on from its items and add theirs."""
-    items = [] if body.items is None else _read(body.items)
+    items = [] if body.items in (None, []) else _read(body.items)  # the Agents SDK's session sends an empty list
     conversation = await lifecycle.create(transaction, home=home, metadata=read_metadata(body.metadata))
     if items:
         await order.append(transaction, conversation.id, home=home, items=items)
@@ -157,8 +157,8 @@ async def list_conversation_items(
 
     A page of very large items has fewer than `limit`; `has_more` says whether any are left.
     """
-    conversation = await _found(transaction, conversation_id, home)
-    return _listing(await order.listed(transaction, conversation, stretch=stretch), include)
+    page = await order.listed(transaction, _uuid(conversation_id), home=home, stretch=stretch)
+    return _listing(page, include)
 
 
 @router.get("/{conversation_id}/items/{item_id}", summary="Retrieve a conversation's item")

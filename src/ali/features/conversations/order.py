@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Select, delete, func, select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.conversations.errors import ItemNotFound, conversation_locked, conversation_not_found
@@ -23,6 +23,10 @@ MOST_PAGE_BYTES: Final = 32 * 1024 * 1024
 _APPEND: Final = (
     "select ali.append_items(:organization, :project, :conversation, cast(:item_ids as text[]), cast(:kinds as text[]),"
     " cast(:bodies as bytea[]), make_interval(secs => :dead_after_s))"
+)
+_LIST: Final = (
+    "select verdict, body from ali.list_items(:organization, :project, :conversation, cast(:after as text),"
+    " cast(:before as text), :descending, :backwards, :most, :most_bytes)"
 )
 
 
@@ -74,25 +78,39 @@ async def append(session: AsyncSession, conversation_id: UUID | None, *, home: H
             raise conversation_not_found()
 
 
-async def listed(session: AsyncSession, conversation: Conversation, *, stretch: Stretch) -> Page[Json]:
-    """A page of the items. At most three statements, whose cost is that of the page.
+async def listed(session: AsyncSession, conversation_id: UUID | None, *, home: Home, stretch: Stretch) -> Page[Json]:
+    """A page of the items. One statement, whose cost is that of the page.
 
-    Raises `InvalidRequest` where the item that `after` or `before` names is not in the conversation.
+    Raises `ConversationNotFound`, and `InvalidRequest` where the item that `after` or `before` names is not in it.
     """
-    after = await _position(session, conversation, stretch.after, param="after")
-    before = await _position(session, conversation, stretch.before, param="before")
-    within = select(ConversationItem.position, func.octet_length(ConversationItem.body).label("size")).where(
-        ConversationItem.conversation_id == conversation.id
+    rows = await session.execute(
+        text(_LIST),
+        {
+            "organization": home.organization_id,
+            "project": home.project_id,
+            "conversation": conversation_id,
+            "after": stretch.after,
+            "before": stretch.before,
+            "descending": stretch.descending,
+            "backwards": stretch.backwards,
+            "most": stretch.limit,
+            "most_bytes": MOST_PAGE_BYTES,
+        },
     )
-    key = ConversationItem.position
-    if after is not None:
-        within = within.where(key < after if stretch.descending else key > after)
-    if before is not None:
-        within = within.where(key > before if stretch.descending else key < before)
-    rows = (await session.execute(_fitting(within, stretch))).all()
-    page = [orjson.loads(row.body) for row in rows[: stretch.limit]]
-    more = bool(rows) and rows[0].found > len(page)
-    return Page(rows=page[::-1] if stretch.backwards else page, has_more=more)
+    page: list[Json] = []
+    for verdict, body in rows:
+        match verdict:
+            case "item":
+                page.append(orjson.loads(body))
+            case "more":
+                return Page(rows=page[::-1] if stretch.backwards else page, has_more=True)
+            case "after_unknown":
+                raise _cursor_unknown("after")
+            case "before_unknown":
+                raise _cursor_unknown("before")
+            case _:
+                raise conversation_not_found()
+    return Page(rows=page[::-1] if stretch.backwards else page, has_more=False)
 
 
 async def found(session: AsyncSession, conversation: Conversation, item_id: str) -> Json:
@@ -119,42 +137,10 @@ async def remove(session: AsyncSession, conversation: Conversation, item_id: str
         raise _item_not_found()
 
 
-def _fitting(within: Select[Any, Any], stretch: Stretch) -> Select[Any, Any]:
-    """The bodies of the page's items, nearest to the cursor first, as many as fit a page; `found`: how many there were
-    to choose from, which is one more than the page takes where there are more.
-    """
-    falling = stretch.descending != stretch.backwards
-    column = ConversationItem.position
-    near = within.order_by(column.desc() if falling else column.asc()).limit(stretch.limit + 1).subquery()
-    nearest = near.c.position.desc() if falling else near.c.position.asc()
-    sized = select(
-        near.c.position,
-        func.coalesce(func.sum(near.c.size).over(order_by=nearest, rows=(None, -1)), 0).label("ahead"),
-        func.count().over().label("found"),
-    ).subquery()
-    return (
-        select(ConversationItem.body, sized.c.found)
-        .join(sized, sized.c.position == column)
-        .where(sized.c.ahead < MOST_PAGE_BYTES)
-        .order_by(column.desc() if falling else column.asc())
+def _cursor_unknown(param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param} names no item of this conversation. Send the id of one, such as the list's last_id.", param=param
     )
-
-
-async def _position(
-    session: AsyncSession, conversation: Conversation, item_id: str | None, *, param: str
-) -> int | None:
-    if item_id is None:
-        return None
-    position = await session.scalar(
-        select(ConversationItem.position).where(
-            ConversationItem.conversation_id == conversation.id, ConversationItem.item_id == item_id
-        )
-    )
-    if position is None:
-        raise InvalidRequest(
-            f"{param} names no item of this conversation. Send the id of one, such as the list's last_id.", param=param
-        )
-    return position
 
 
 def _item_not_found() -> ItemNotFound:

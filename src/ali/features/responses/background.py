@@ -236,6 +236,7 @@ class Background:
 
         Raises `ResponseNotFound` where the response is deleted meanwhile, `StateUnavailable`.
         """
+        ended = False
         while True:
             pieces = await self.engine.state.events(place, after=after)
             for first, last, body in pieces:
@@ -244,8 +245,15 @@ class Background:
                 yield due
                 if kind_of(events_of(body)[-1]) in TERMINAL:
                     return
-            if not pieces and not await self.engine.state.is_there(place):
-                raise ResponseNotFound("This response was deleted while it was being read.")
+            if not pieces:
+                if ended:
+                    return  # it has ended, and there is no more to read
+                status = await self.engine.state.status(place)
+                if status is None:
+                    raise ResponseNotFound("This response was deleted while it was being read.")
+                ended = status not in ("queued", "in_progress")
+                if ended:
+                    continue  # what was written between the two looks
             try:
                 async with asyncio.timeout(_FOLLOW_S), self._written:
                     await self._written.wait()

@@ -59,7 +59,7 @@ async def compact_response(engine: Engine, scope: Scope, receive: Receive, send:
             summary = extract(asked.items) if quoted else summary_in(response["output"], provider=provider)
             return _compacted(engine, asked, summary, usage=response["usage"])
 
-        await ResponseExchange(engine, arrival, order, receive=receive, send=send, told=told).run()
+        await ResponseExchange(engine, arrival, order, scope=scope, receive=receive, send=send, told=told).run()
 
     await carried(engine, RESPONSE_COMPACT, scope, send, carry)
 

@@ -17,6 +17,7 @@ from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.run import ResponseRun
+from ali.kernel.departure import watch
 from ali.kernel.errors import AliError
 
 Json = dict[str, Any]
@@ -32,7 +33,7 @@ async def create_response(engine: Engine, background: Background, scope: Scope, 
         if order.request.background:
             await background.accept(order, arrival, receive=receive, send=send)
         else:
-            await ResponseExchange(engine, arrival, order, receive=receive, send=send).run()
+            await ResponseExchange(engine, arrival, order, scope=scope, receive=receive, send=send).run()
 
     await carried(engine, RESPONSES, scope, send, carry)
 
@@ -79,6 +80,7 @@ class ResponseExchange:
         "_order",
         "_receive",
         "_run",
+        "_scope",
         "_send",
         "_task",
         "_told",
@@ -90,6 +92,7 @@ class ResponseExchange:
         arrival: Arrival,
         order: Order,
         *,
+        scope: Scope,
         receive: Receive,
         send: Send,
         told: Callable[[Json], Json] | None = None,
@@ -97,6 +100,7 @@ class ResponseExchange:
         self._engine = engine
         self._arrival = arrival
         self._order = order
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._told = told
@@ -108,8 +112,7 @@ class ResponseExchange:
     async def run(self) -> None:
         """Serve the request to its end and leave response and usage record behind, whatever happens."""
         self._task = asyncio.current_task()
-        watcher = asyncio.ensure_future(self._receive())
-        watcher.add_done_callback(self._caller_left)
+        unwatch = watch(self._scope, self._receive, self._caller_left)
         order = self._order
         try:
             await (self._stream() if order.request.stream else self._answer_whole())
@@ -120,13 +123,12 @@ class ResponseExchange:
             if not self._gone:
                 raise
         finally:
-            watcher.remove_done_callback(self._caller_left)
-            watcher.cancel()
+            unwatch()
             usage = order.record.usage
             order.claimed.settle(self._engine.gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             tell(self._engine.gateway, order.record, self._arrival.name)
 
-    def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
+    def _caller_left(self) -> None:
         """Stop the provider's work at once: it costs money."""
         self._gone = True
         if self._cancellable and self._task is not None:

@@ -132,10 +132,13 @@ async def list_input_items(
 
 async def _row(session: AsyncSession, caller: Principal, name: str) -> StoredResponse:
     """The caller's response. Raises `ResponseNotFound` for any other."""
+    caller.require_project()
     response_id = read(Kind.RESPONSE, name)
     found = await session.scalar(visible_to(caller, response_id)) if response_id is not None else None
     if found is None:
-        raise ResponseNotFound(f"Response with id '{name[:100]}' not found.")
+        raise ResponseNotFound(
+            "Response not found in this project. It may have been deleted, or made with store: false."
+        )
     return found
 
 

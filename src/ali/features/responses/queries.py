@@ -24,4 +24,4 @@ EVENTS: Final = (
     ),
 )
 HAS_CONVERSATION: Final = (_TENANT, "select 1 from ali.conversation where id = %s")
-IS_THERE: Final = (_TENANT, "select 1 from ali.response where id = %s")
+STATUS: Final = (_TENANT, "select status from ali.response where id = %s")

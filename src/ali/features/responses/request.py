@@ -184,15 +184,15 @@ def _previous(document: Json) -> UUID | None:
         return None
     found = read(Kind.RESPONSE, value) if isinstance(value, str) else None
     if found is None:
-        raise previous_not_found(str(value)[:100])
+        raise previous_not_found()
     return found
 
 
-def previous_not_found(name: str) -> PreviousResponseNotFound:
+def previous_not_found() -> PreviousResponseNotFound:
     """There is no such response, or it is another's."""
     return PreviousResponseNotFound(
-        f"Previous response with id '{name}' not found. Send the id of a stored response of this project, or leave "
-        "previous_response_id out and send the whole input.",
+        "Previous response not found in this project. Send the id of a stored response, or leave previous_response_id "
+        "out and send the whole input.",
         param="previous_response_id",
     )
 

@@ -130,7 +130,7 @@ class ResponseState:
             elif verdict == "cut":
                 cut = True
             elif verdict != "ok":
-                raise _refusal(verdict, place, first)
+                raise _refusal(verdict, first)
         return _context(read, cut=cut)
 
     async def read(self, place: Place, *, most_bytes: int) -> Context:
@@ -146,7 +146,7 @@ class ResponseState:
             rows = await self._rows(queries.READ_CHAIN, *tenant, place.previous_id, most_bytes)
             for verdict, link, _, _ in rows:
                 if verdict not in ("ok", "cut"):
-                    raise _refusal(f"previous_{verdict}", place, str(link).encode())
+                    raise _refusal(f"previous_{verdict}", str(link).encode())
             read = [[*orjson.loads(row[2]), *orjson.loads(row[3])] for row in rows if row[0] == "ok"]
             return _context(read, cut=any(row[0] == "cut" for row in rows))
         return await self.history(place, most_bytes=most_bytes)
@@ -241,10 +241,11 @@ class ResponseState:
         rows = await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
         return [_taken(row) for row in rows]
 
-    async def is_there(self, place: Place) -> bool:
-        """Whether the response has not been deleted."""
-        tenant, statement = queries.IS_THERE
-        return bool(await self._visible(place, tenant, statement, (place.response_id,)))
+    async def status(self, place: Place) -> str | None:
+        """How a response stands; None where it has been deleted."""
+        tenant, statement = queries.STATUS
+        rows = await self._visible(place, tenant, statement, (place.response_id,))
+        return rows[0][0] if rows else None
 
     async def events(self, place: Place, *, after: int) -> list[tuple[int, int, bytes]]:
         """Pieces of the event log that hold numbers above `after`, in order."""
@@ -313,26 +314,25 @@ def _unavailable() -> StateUnavailable:
     )
 
 
-def _refusal(verdict: str, place: Place, link: bytes | None) -> InvalidRequest | NotFound:
-    previous = named(Kind.RESPONSE, place.previous_id) if place.previous_id else ""
+def _refusal(verdict: str, link: bytes | None) -> InvalidRequest | NotFound:
     match verdict:
         case "previous_not_found":
-            return previous_not_found(previous)
+            return previous_not_found()
         case "previous_broken":
             deleted = named(Kind.RESPONSE, UUID(link.decode())) if link else "one"
             return PreviousResponseNotFound(
-                f"The chain of '{previous}' is broken: {deleted} was deleted. Send the whole input without "
+                f"The chain of this previous response is broken: {deleted} was deleted. Send the whole input without "
                 "previous_response_id.",
                 param="previous_response_id",
             )
         case "previous_unfinished":
             return PreviousResponseUnusable(
-                f"Previous response with id '{previous}' has not ended yet. Wait until its status is completed.",
+                "The previous response has not ended yet. Wait until its status is completed.",
                 param="previous_response_id",
             )
         case "previous_in_conversation":
             return PreviousResponseUnusable(
-                f"Previous response with id '{previous}' is part of a conversation. Go on with `conversation`.",
+                "The previous response is part of a conversation. Go on with `conversation`.",
                 param="previous_response_id",
             )
         case "conversation_busy":

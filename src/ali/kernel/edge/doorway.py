@@ -1,7 +1,7 @@
 """The door that every request passes, before any framework: pure ASGI, about 2 µs on the hot path."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -45,6 +45,8 @@ class EdgeRules:
 
     hot_paths: Collection[str] = ()
     """Their bodies are read and capped by the hot path itself."""
+    large_paths: Mapping[str, int] = field(default_factory=dict)
+    """To how many bytes: their operations read bodies themselves as they come, of whatever kind."""
     max_body_bytes: int
     max_json_bytes: int
     cors_origins: Collection[str] = ()
@@ -113,8 +115,10 @@ class Doorway:
             if content_type != b"application/json" and content_type is not None and not bodiless:
                 check_media_type(content_type, hot=hot)
             if not hot and may_have_body:
-                if b"content-type" in found and not is_json(found[b"content-type"]):
-                    await self._take_upload(scope, receive, send, found)
+                large_bytes = self._rules.large_paths.get(scope["path"])
+                if large_bytes or (b"content-type" in found and not is_json(found[b"content-type"])):
+                    limit_bytes = large_bytes or self._rules.max_body_bytes
+                    await self._take_upload(scope, receive, send, found, limit_bytes=limit_bytes)
                     return
                 limit_bytes = min(self._rules.max_body_bytes, self._rules.max_json_bytes)
                 receive = await read_json(receive, limit_bytes=limit_bytes, declared=_declared(found))
@@ -133,8 +137,9 @@ class Doorway:
         if host not in self._hosts and not host.endswith(self._domains or "\0"):
             raise HostNotServed("This host is not served here. Use the address that the operator has given.")
 
-    async def _take_upload(self, scope: Scope, receive: Receive, send: Send, found: dict[bytes, bytes]) -> None:
-        limit_bytes = self._rules.max_body_bytes
+    async def _take_upload(
+        self, scope: Scope, receive: Receive, send: Send, found: dict[bytes, bytes], *, limit_bytes: int
+    ) -> None:
         if (_declared(found) or 0) > limit_bytes:
             raise too_large(limit_bytes)
         body = CappedBody(receive, send, limit_bytes=limit_bytes, refuse=partial(self._refuse, scope, send))

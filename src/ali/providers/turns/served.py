@@ -51,9 +51,10 @@ class OpenServed:
         self.pieces: list[str] = []
         self.head = orjson.dumps({"item_id": item_id, "output_index": index})[1:-1] + b',"delta":'
 
-    def item(self, _status: str) -> dict[str, Any]:
-        """The item as it stands."""
-        return self.tool.item(self.item_id, "".join(self.pieces))
+    def item(self, status: str) -> dict[str, Any]:
+        """The item as it stands: in progress until the service has run it, `incomplete` where the model was cut off."""
+        item = self.tool.item(self.item_id, "".join(self.pieces))
+        return {**item, "status": status} if status == "incomplete" else item
 
     def whole(self) -> ServedCall:
         """The call, for the engine."""

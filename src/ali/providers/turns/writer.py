@@ -229,8 +229,10 @@ class OutputWriter:
     def begin_call(
         self, key: Hashable, *, kind: CallKind, call_id: str, name: str, namespace: str | None = None
     ) -> None:
-        """A call of the caller's tool; `key` names it among those that are open."""
+        """A call of the caller's tool; `key` names it among those that are open, and ends one that had it before."""
         self._end_sequential()
+        if key in self._calls:
+            self.end_call(key)
         if kind == "function_call" and (tool := self.served.get(name)) is not None:
             self._begin_served(key, tool, call_id=call_id, function=name)
             return
