@@ -158,3 +158,42 @@ async def test_a_tool_whose_connection_breaks_is_told_to_the_model(
             assert call.error
             [record] = await service.records()
             assert record["outcome"] == "ok"
+
+
+@EVERY_UPSTREAM
+async def test_what_was_said_before_is_compacted_and_an_approval_still_holds(
+    service: Service, simulator: Simulator, dice: Address, model: str
+) -> None:
+    managed: Any = [{"type": "compaction", "compact_threshold": 1000}]
+    async with openai_client(service) as client:
+        simulator.answer(Answer(tool_calls=(SUM,)))
+        asked = await client.responses.create(
+            model=model, input="What is 20 + 22? " + "Think of it well. " * 300, tools=[tool(dice)]
+        )
+        request = asked.output[-1]
+        for approve, kinds in (
+            (True, ["compaction", "mcp_call", "message"]),
+            (False, ["compaction", "message"]),
+        ):
+            simulator.script(Answer(text="They want a sum."), Answer(text="So be it."))
+            events = [
+                event
+                async for event in await client.responses.create(
+                    model=model,
+                    previous_response_id=asked.id,
+                    input=[
+                        {"type": "mcp_approval_response", "approval_request_id": str(request.id), "approve": approve}
+                    ],
+                    tools=[tool(dice)],
+                    context_management=managed,
+                    stream=True,
+                )
+            ]
+            assert [event.sequence_number for event in events] == list(range(len(events)))
+            last = events[-1]
+            assert isinstance(last, ResponseCompletedEvent)
+            assert [item.type for item in last.response.output] == kinds
+            sent = simulator.requests[-1].body
+            assert b"They want a sum." in sent
+            assert b"Think of it well" not in sent
+            assert (b"42" if approve else b"did not approve") in sent

@@ -131,6 +131,28 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         ),
         Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
     ),
+    "POST /v1/responses/input_tokens": (
+        Call(over="acting", body={"model": "claude-sonnet-5-5", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids=_IN_CONVERSATION,
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "conversation": "{conversation_id}"},
+        ),
+        Call(
+            over="acting",
+            ids={"previous": "response"},
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "previous_response_id": "{previous}"},
+            missing=400,
+        ),
+    ),
+    "POST /v1/responses/compact": (
+        Call(over="acting", body={"model": "gpt-4.1", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids=_IN_CONVERSATION,
+            body={"model": "gpt-4.1", "input": "Hello there", "conversation": "{conversation_id}"},
+        ),
+    ),
     f"GET {_RESPONSE_PATH}": (
         Call(over="acting", ids=_OF_A_RESPONSE),
         Call(over="acting", ids=_OF_A_RESPONSE, query={"stream": "true", "starting_after": "1"}),

@@ -18,7 +18,7 @@ from ali.features.batches.naming import MOST_MESSAGE_BYTES
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
 from ali.features.chat.http import ROUTERS as CHAT_ROUTERS
-from ali.features.chat.operations import OPERATIONS, RESPONSES
+from ali.features.chat.operations import OPERATIONS, RESPONSE_COMPACT, RESPONSE_INPUT_TOKENS, RESPONSES
 from ali.features.conversations import http as conversations_http
 from ali.features.files.http import PATH as FILES_PATH
 from ali.features.files.http import ROUTERS as FILES_ROUTERS
@@ -27,6 +27,8 @@ from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.metering.http import ROUTERS as METERING_ROUTERS
 from ali.features.responses import http as responses_http
+from ali.features.responses.compact import compact_response
+from ali.features.responses.counting import count_input_tokens
 from ali.features.responses.exchange import create_response
 from ali.kernel.edge import Doorway, EdgeRules
 from ali.kernel.errors import MethodNotAllowed
@@ -74,6 +76,10 @@ class Edge:
         elif operation is RESPONSES:
             state = self.api.state
             await create_response(state.engine, state.background, scope, receive, send)
+        elif operation is RESPONSE_INPUT_TOKENS:
+            await count_input_tokens(self.api.state.engine, scope, receive, send)
+        elif operation is RESPONSE_COMPACT:
+            await compact_response(self.api.state.engine, scope, receive, send)
         else:
             await serve(self.api.state.gateway, operation, scope, receive, send)
 

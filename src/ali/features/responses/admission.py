@@ -4,6 +4,7 @@ In this order: what costs nothing first, the limits before the database, the dat
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -11,22 +12,23 @@ import orjson
 from ali.features.chat.admission import Claimed, hold_and_open, read_body, recognised, routed, within_limits
 from ali.features.chat.envelope import RequestEnvelope
 from ali.features.chat.gateway import Arrival, Receive
-from ali.features.chat.operations import RESPONSES
+from ali.features.chat.operations import RESPONSES, Operation
 from ali.features.chat.routing import Route
 from ali.features.conversations import check_outputs
 from ali.features.identity import Principal
 from ali.features.identity.naming import Kind, named
 from ali.features.metering import OpenRecord
 from ali.features.responses.attachments import fetched
-from ali.features.responses.errors import StateUnavailable
+from ali.features.responses.errors import StateUnavailable, nothing_to_compact
 from ali.features.responses.head import head_of, queued_events
-from ali.features.responses.history import referenced, resolved
+from ali.features.responses.history import last_compaction, referenced, resolved
 from ali.features.responses.mcp import McpServer, parse_mcp_tool, refuse_repeated_labels
 from ali.features.responses.money import most_of_turn
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.request import ResponseRequest, read_request
 from ali.features.responses.state import Context, Place, too_long
 from ali.features.responses.turn import Question
+from ali.features.responses.weighing import MOST_BYTES_A_TOKEN, weight_bytes
 from ali.kernel.errors import AliError, InvalidRequest
 
 Json = dict[str, Any]
@@ -66,7 +68,7 @@ async def order_of(
         streamed=request.stream,
         started_s=arrival.started_s,
     )
-    route, claimed = await _within_limits(engine, request, record, body)
+    route, claimed = await counted_against_limits(engine, RESPONSES, request, record, body)
     place = Place(
         organization_id=principal.organization_id,
         project_id=project_id,
@@ -83,7 +85,7 @@ async def order_of(
     )
     begun = False
     try:
-        references = await _references(engine, place, request)
+        references = await references_of(engine, place, request)
         if request.background and not starts_now:
             head["status"] = "queued"
         context = await _begun(engine, place, request, record=record, route=route, head=head, references=references)
@@ -147,30 +149,33 @@ async def hold_for(engine: Engine, order: Order) -> None:
             model=request.model,
             most_tokens=request.document.get("max_output_tokens") or 0,
         )
-        return order.turn_bound_microusd * (min(TURNS_HELD, engine.max_turns) if order.servers else 1)
+        turns = min(TURNS_HELD, engine.max_turns) if order.servers else 1
+        return order.turn_bound_microusd * (turns + (1 if request.compacts else 0))
 
     await hold_and_open(engine.gateway, order.record, most)
 
 
-async def _within_limits(
-    engine: Engine, request: ResponseRequest, record: OpenRecord, body: bytes
+async def counted_against_limits(
+    engine: Engine, operation: Operation, request: ResponseRequest, record: OpenRecord, body: bytes
 ) -> tuple[Route, Claimed]:
+    """The route, once the request is counted against the limits. Raises `RateLimited`, `ModelUnknown`."""
     envelope = RequestEnvelope(
-        operation=RESPONSES,
+        operation=operation,
         body=body,
         model=request.model,
         stream=request.stream,
         most_tokens=request.document.get("max_output_tokens") or 0,
     )
-    route = routed(engine.gateway, RESPONSES, envelope)
-    claimed = await within_limits(engine.gateway, RESPONSES, envelope, record, route)
+    route = routed(engine.gateway, operation, envelope)
+    claimed = await within_limits(engine.gateway, operation, envelope, record, route)
     if isinstance(route, InvalidRequest):
         claimed.settle(engine.gateway.limiter, used_tokens=0)
         raise route
     return route, claimed
 
 
-async def _references(engine: Engine, place: Place, request: ResponseRequest) -> dict[str, Json]:
+async def references_of(engine: Engine, place: Place, request: ResponseRequest) -> dict[str, Json]:
+    """The items of stored responses that the request only names."""
     names = referenced(request.items)
     return await engine.state.find_items(place, names) if names else {}
 
@@ -212,13 +217,25 @@ def _check_context(order: Order, context: Context) -> list[Json]:
 
     Raises `InvalidRequest` for what no model takes: too long, or calls and outputs that do not match.
     """
-    if context.cut and not order.request.truncates:
-        raise too_long(order.route.window_tokens)
     order.references = {**{item["id"]: item for item in order.history}, **order.references}
     said = resolved([*order.history, *order.request.items], order.references)
-    if not context.cut and not any(item.get("type") == "compaction" for item in said):
+    if order.request.only_compacts and len(said) == 1:
+        raise nothing_to_compact()
+    check_length(said, context=context, request=order.request, route=order.route)
+    if not context.cut and not order.request.only_compacts and last_compaction(said) is None:
         check_outputs(said)
     return said
+
+
+def check_length(said: Sequence[Json], *, context: Context, request: ResponseRequest, route: Route) -> None:
+    """Raises `ContextTooLong` for what fits no model of the route, and may not be cut.
+
+    What a compaction tells is not needed, so it does not matter that it was not read.
+    """
+    if request.truncates or last_compaction(said) is not None:
+        return
+    if context.cut or sum(map(weight_bytes, said)) > route.window_tokens * MOST_BYTES_A_TOKEN:
+        raise too_long(route.window_tokens)
 
 
 def _echoed_tools(request: ResponseRequest, servers: tuple[McpServer, ...]) -> list[Json] | None:

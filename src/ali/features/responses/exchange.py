@@ -1,6 +1,7 @@
 """A response over HTTP: the request admitted, the run's events sent, or its end as one object."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +12,7 @@ from ali.features.chat.exchange import EVENT_STREAM, JSON, InternalError, Stoppi
 from ali.features.chat.gateway import Arrival, ClientGone, Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse
 from ali.features.chat.limit_headers import RawHeaders, limit_headers
-from ali.features.chat.operations import RESPONSES
+from ali.features.chat.operations import RESPONSES, Operation
 from ali.features.chat.settlement import tell
 from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
@@ -21,41 +22,57 @@ from ali.kernel.cleanup import to_its_end
 from ali.kernel.departure import watch
 from ali.kernel.errors import AliError
 
+Json = dict[str, Any]
+
 log = structlog.get_logger("ali.requests")
 
 
 async def create_response(engine: Engine, background: Background, scope: Scope, receive: Receive, send: Send) -> None:
     """`POST /v1/responses`. Raises nothing: a bug is logged and answered with a 500."""
-    arrival = arrive(scope)
-    metrics = engine.gateway.metrics
-    metrics.in_flight += 1
-    try:
+
+    async def carry(arrival: Arrival) -> None:
         order = await admit_response(engine, arrival, receive, starts_now=background.starts_now)
         if order.request.background:
             await background.accept(order, arrival, receive=receive, send=send)
         else:
             await ResponseExchange(engine, arrival, order, scope=scope, receive=receive, send=send).run()
+
+    await carried(engine, RESPONSES, scope, send, carry)
+
+
+async def carried(
+    engine: Engine, operation: Operation, scope: Scope, send: Send, carry: Callable[[Arrival], Awaitable[None]]
+) -> None:
+    """Have `carry` answer a request; what it raises is answered here. Raises nothing."""
+    arrival = arrive(scope)
+    metrics = engine.gateway.metrics
+    metrics.in_flight += 1
+    try:
+        await carry(arrival)
     except ClientGone:
-        metrics.requests.labels(RESPONSES.name, "cancelled").inc()
+        metrics.requests.labels(operation.name, "cancelled").inc()
     except AliError as error:
-        metrics.requests.labels(RESPONSES.name, "refused").inc()
+        metrics.requests.labels(operation.name, "refused").inc()
         log.info(
             "request.refused",
             request_id=arrival.name,
-            operation=RESPONSES.name,
+            operation=operation.name,
             status=error.http_status,
             error=error.error_code,
         )
-        await refuse(error, operation=RESPONSES, arrival=arrival, send=send)
+        await refuse(error, operation=operation, arrival=arrival, send=send)
     except Exception:
-        log.exception("request.crashed", request_id=arrival.name, operation=RESPONSES.name)
-        await refuse(InternalError(arrival.name), operation=RESPONSES, arrival=arrival, send=send)
+        log.exception("request.crashed", request_id=arrival.name, operation=operation.name)
+        await refuse(InternalError(arrival.name), operation=operation, arrival=arrival, send=send)
     finally:
         metrics.in_flight -= 1
 
 
 class ResponseExchange:
-    """Carries one response in the foreground. `run` never raises an `AliError`: it answers it."""
+    """Carries one response in the foreground. `run` never raises an `AliError`: it answers it.
+
+    `told` makes of the response what a caller who does not stream is answered.
+    """
 
     __slots__ = (
         "_arrival",
@@ -68,10 +85,19 @@ class ResponseExchange:
         "_scope",
         "_send",
         "_task",
+        "_told",
     )
 
     def __init__(
-        self, engine: Engine, arrival: Arrival, order: Order, *, scope: Scope, receive: Receive, send: Send
+        self,
+        engine: Engine,
+        arrival: Arrival,
+        order: Order,
+        *,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        told: Callable[[Json], Json] | None = None,
     ) -> None:
         self._engine = engine
         self._arrival = arrival
@@ -79,6 +105,7 @@ class ResponseExchange:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._told = told
         self._gone = False
         self._cancellable = True
         self._task: asyncio.Task[Any] | None = None
@@ -131,7 +158,8 @@ class ResponseExchange:
         self._cancellable = False
         if run.failure is not None:
             raise run.failure
-        body = orjson.dumps(run.final)
+        final: Json = run.final or {}
+        body = orjson.dumps(self._told(final) if self._told is not None else final)
         headers = [*self._headers([JSON]), (b"content-length", b"%d" % len(body))]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})

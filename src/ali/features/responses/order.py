@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from ali.features.chat.admission import Claimed
@@ -14,11 +14,9 @@ from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals
 from ali.features.responses.state import Place, ResponseState
+from ali.features.responses.weighing import MOST_BYTES_A_TOKEN
 
 Json = dict[str, Any]
-
-_READ_BYTES_A_TOKEN: Final = 8
-"""Nothing that is longer in bytes fits a window; so much is read, and the provider judges what it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class Engine:
 
     def most_history(self, route: Route) -> int:
         """Bytes of history that are read for a request of this route: what is longer fits no model of it."""
-        return min(route.window_tokens * _READ_BYTES_A_TOKEN, self.max_history_bytes)
+        return min(route.window_tokens * MOST_BYTES_A_TOKEN, self.max_history_bytes)
 
 
 @dataclass(slots=True, kw_only=True)

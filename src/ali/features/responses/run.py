@@ -17,6 +17,7 @@ from ali.features.chat.exchange import InternalError
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
 from ali.features.responses.attachments import attached
+from ali.features.responses.compacting import CompactingTurn, due_compaction
 from ali.features.responses.errors import StateUnavailable, TakenOver
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
@@ -77,6 +78,8 @@ class ResponseRun:
         self.dropped: tuple[str, ...] = ()
         self._spending = Spending(order)
         self._unsent = b""
+        self._compactions = 0
+        """Output items that tell what came before: the next turns are shown that already."""
         self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
         self._checkpoint: asyncio.Task[str] | None = None
         self._settling: asyncio.Future[bytes] | None = None
@@ -113,11 +116,21 @@ class ResponseRun:
     async def _turns(self) -> AsyncGenerator[bytes, None]:
         order, engine, writer = self._order, self._engine, self.writer
         async with engine.mcp_sessions() if order.servers else nullcontext() as sessions:
-            items = self._items()
+            said = resolved([*order.history, *order.request.items], order.references)
+            compacting = due_compaction(engine, order, said)
+            if compacting is not None:
+                async for due in self._compact(compacting):
+                    yield due
+                if order.request.only_compacts:
+                    yield await self._settled("completed", tier=compacting.turn)
+                    return
+                self._spending.admit_turn()
+            items = self._items(said, compacting)
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
                 remote.recall([*order.history, *order.request.items])
-                yield self._open()
+                if not self.begun:
+                    yield self._open()
                 while await remote.list_next(writer):
                     yield writer.take()
                 writer.served = remote.served
@@ -130,6 +143,8 @@ class ResponseRun:
                 try:
                     if not self.begun:
                         yield self._open(turn)
+                    elif turns == 1:
+                        self.headers, self.dropped = turn.headers, turn.dropped
                     async for due in turn.stream.chunks():
                         yield due
                         if time.monotonic() > self._checkpoint_at_s:
@@ -160,11 +175,27 @@ class ResponseRun:
             for at, kind in enumerate(self._opening)
         )
 
-    def _items(self) -> list[Json]:
+    async def _compact(self, compacting: CompactingTurn) -> AsyncGenerator[bytes, None]:
+        """Write the compaction item; its summary is made between its first event and its last."""
+        writer = self.writer
+        if (question := compacting.question) is not None:
+            compacting.turn = await self._ask(question, writer=compacting.writer)
+        if not self.begun:
+            yield self._open(compacting.turn)
+        at = compacting.begin(writer)
+        yield writer.take()
+        if compacting.turn is not None:
+            await compacting.read()
+            self._spending.end_turn()
+        compacting.end(writer, at)
+        self._compactions = len(writer.output)
+        yield writer.take()
+
+    def _items(self, said: Sequence[Json], compacting: CompactingTurn | None) -> list[Json]:
         """What the model is shown, from the whole of what was said."""
         order, seals = self._order, self._engine.seals
-        said = resolved([*order.history, *order.request.items], order.references)
-        items = shown(said, unseal=seals.unsealing(project_id=order.project_id, model=ANY_MODEL))
+        unseal = seals.unsealing(project_id=order.project_id, model=ANY_MODEL)
+        items = shown(said, unseal=unseal) if compacting is None else compacting.shown
         items = attached(items, order.attachments)
         if order.request.truncates:
             stated = order.request.document.get("max_output_tokens") or 0
@@ -175,7 +206,7 @@ class ResponseRun:
         request = self._order.request
         return Question(
             parameters=request.for_model(),
-            items=[*items, *shown(self.writer.output, unseal=_opens_nothing)],
+            items=[*items, *shown(self.writer.output[self._compactions :], unseal=_opens_nothing)],
             functions=[*request.tools.own, *(remote.functions if remote is not None and not last else ())],
             hosted=request.tools.hosted,
         )
@@ -199,11 +230,11 @@ class ResponseRun:
             for item in self.writer.output
         )
 
-    async def _ask(self, question: Question) -> StreamedTurn:
+    async def _ask(self, question: Question, *, writer: OutputWriter | None = None) -> StreamedTurn:
         gateway, order = self._engine.gateway, self._order
         context = TurnContext(
             project_id=order.project_id,
-            writer=self.writer,
+            writer=writer or self.writer,
             seals=self._engine.seals,
             deadlines=gateway.deadlines,
             max_body_bytes=gateway.max_upstream_body_bytes,
@@ -343,7 +374,8 @@ class ResponseRun:
         if self._log is not None:
             first, rest = await self._log.rest()
             last, events = self.writer.next_number, rest + event
-        added = [*order.request.items, *self.writer.output] if status in ("completed", "incomplete") else []
+        asked = [item for item in order.request.items if item["type"] != "compaction_trigger"]
+        added = [*asked, *self.writer.output] if status in ("completed", "incomplete") else []
         ending = Ending(
             status=status,
             head=order.head,

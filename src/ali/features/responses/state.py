@@ -137,6 +137,24 @@ class ResponseState:
                 raise _refusal(verdict, first)
         return _context(read, cut=cut)
 
+    async def read(self, place: Place, *, most_bytes: int) -> Context:
+        """What was said before, at most `most_bytes` of it, with nothing written and nothing claimed.
+
+        One round trip for a chain, three for a conversation. Raises as `begin`.
+        """
+        tenant = (place.organization_id, place.project_id)
+        if place.conversation_id is not None:
+            if not await self._visible(place, *queries.HAS_CONVERSATION, (place.conversation_id,)):
+                raise conversation_not_found("conversation")
+        elif place.previous_id is not None:
+            rows = await self._rows(queries.READ_CHAIN, *tenant, place.previous_id, most_bytes)
+            for verdict, link, _, _ in rows:
+                if verdict not in ("ok", "cut"):
+                    raise _refusal(f"previous_{verdict}", str(link).encode())
+            read = [[*orjson.loads(row[2]), *orjson.loads(row[3])] for row in rows if row[0] == "ok"]
+            return _context(read, cut=any(row[0] == "cut" for row in rows))
+        return await self.history(place, most_bytes=most_bytes)
+
     async def history(self, place: Place, *, most_bytes: int) -> Context:
         """What was said before a response that was begun earlier, as far as it is still there."""
         tenant = (place.organization_id, place.project_id)
