@@ -27,6 +27,7 @@ from ali.features.metering.limiting import Limiter, RuleBook
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine
 from ali.features.responses.sealing import Seals
+from ali.features.responses.socket.sockets import Sockets
 from ali.features.responses.state import ResponseState
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
@@ -170,6 +171,13 @@ async def _assemble_responses(
         chore = asyncio.create_task(background.run())
         stack.push_async_callback(_stop, [chore])
     stack.push_async_callback(background.drain)
+    api.state.sockets = Sockets(
+        engine,
+        most=settings.socket_max_connections,
+        most_of_one_caller=settings.socket_max_connections_per_key,
+        memory_bytes=settings.socket_memory_bytes,
+    )
+    stack.push_async_callback(api.state.sockets.drain)
 
 
 def _offer(api: FastAPI, **objects: object) -> None:
