@@ -1,22 +1,23 @@
 """Responses as OpenAI's SDK asks for them, whichever upstream answers."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
 
 import openai
 import pytest
 
-from ali.ops.simulator import Answer, Simulator
+from ali.ops.simulator import Simulator
 from tests.contract.judges import CLAUDE, EXTRACTIVE, openai_client
 from tests.fixtures.service import Serve, Service, providers
 
 LOCAL = "local/gpt-4.1"
+NATIVE = "gpt-4.1"
 MATERIAL = "The guarantee lasts for 24 months from the day of purchase. The pump weighs 85 kilograms."
-EVERY_MODEL = pytest.mark.parametrize("model", [LOCAL, CLAUDE, EXTRACTIVE])
+EVERY_MODEL = pytest.mark.parametrize("model", [NATIVE, LOCAL, CLAUDE, EXTRACTIVE])
 
 
 @pytest.fixture
-async def service(serve: Serve, simulator: Simulator) -> Any:
+async def service(serve: Serve, simulator: Simulator) -> AsyncIterator[Service]:
     local = {"name": "local", "base_url": simulator.openai_base_url, "models": [], "api_key": "sk-simulated"}
     async with serve(**providers(simulator), compatible_providers=[local], drain_s=2) as running:
         yield running
@@ -39,7 +40,6 @@ async def test_a_response_is_what_the_sdk_defines(service: Service, model: str) 
                 model=model, instructions=MATERIAL, input="How long does the guarantee last?", stream=True
             )
         ]
-        print([event.type for event in events])
         assert events[-1].type == "response.completed"
         again = await client.responses.create(
             model=model, instructions=MATERIAL, input="And what does the pump weigh?", previous_response_id=made.id
@@ -60,11 +60,10 @@ async def test_a_background_response_is_polled_and_streamed(service: Service, mo
             model=model, instructions=MATERIAL, input="How long does the guarantee last?", background=True
         )
         assert made.status == "queued"
-        for _ in range(100):
-            fetched = await client.responses.retrieve(made.id)
-            if fetched.status not in ("queued", "in_progress"):
-                break
+        fetched = await client.responses.retrieve(made.id)
+        while fetched.status in ("queued", "in_progress"):
             await asyncio.sleep(0.05)
+            fetched = await client.responses.retrieve(made.id)
         assert fetched.status == "completed"
         events = [event async for event in await client.responses.retrieve(made.id, stream=True, starting_after=2)]
         assert events[0].sequence_number == 3

@@ -28,18 +28,22 @@ class Canary:
     columns: frozenset[str] = frozenset()
 
 
+_SAID: Final = frozenset({"conversation_item.body"})
 _NAMES: Final = frozenset({"project.name", "api_key.name", "service_account.name"})
 
 PASTED: Final = Canary(
     name="a secret pasted into the wrong field",
     value="sk-" + _word("Pasted"),
     columns=_NAMES
+    | _SAID
+    | {"conversation.metadata"}
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose
 )
 PASSWORD: Final = Canary(name="a password", value=_word("Password"))
 TOTP: Final = Canary(name="a TOTP secret", value=base64.b32encode(secrets.token_bytes(20)).decode())
-CPF: Final = Canary(name="a CPF", value="390.533.447-05")
-PROMPT: Final = Canary(name="a prompt", value=_word("Prompt"))
+CPF: Final = Canary(name="a CPF", value="390.533.447-05", columns=_SAID)
+PROMPT: Final = Canary(name="a prompt", value=_word("Prompt"), columns=_SAID)
+LABEL: Final = Canary(name="a label", value=_word("Label"), columns=frozenset({"conversation.metadata"}))
 IDEMPOTENCY_KEY: Final = Canary(name="an idempotency key", value=_word("Key"))
 PROVIDER_KEY: Final = Canary(name="a provider's key", value="sk-" + _word("Provider"))
 NAME: Final = Canary(name="a name", value=_word("Name"), columns=_NAMES)
@@ -58,7 +62,7 @@ MODEL: Final = Canary(
 
 CANARIES: Final = (
     *(PASTED, PASSWORD, TOTP, CPF, PROMPT, IDEMPOTENCY_KEY, PROVIDER_KEY, NAME, EMAIL, REASON, TARGET, WEBHOOK),
-    *(NETWORK, MODEL),
+    *(NETWORK, MODEL, LABEL),
 )
 
 FITTING: Final[Mapping[str, Any]] = {
@@ -71,6 +75,8 @@ FITTING: Final[Mapping[str, Any]] = {
     "allowed_models": [MODEL.value],
     "messages": [{"role": "user", "content": f"{PROMPT.value}, CPF {CPF.value}"}],
     "input": f"{PROMPT.value}, CPF {CPF.value}",
+    "items": [{"role": "user", "content": f"{PROMPT.value}, CPF {CPF.value}"}],
+    "metadata": {"about": LABEL.value},
     "password": PASSWORD.value,
     "new_password": PASSWORD.value,
     "code": TOTP.value,

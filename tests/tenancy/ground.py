@@ -32,12 +32,13 @@ PREFIXES: Final[Mapping[str, str]] = {
     "budget": BUDGET,
     "limit": LIMIT,
     "session": Kind.SESSION.value,
+    "conversation": Kind.CONVERSATION.value,
 }
 """What can be named, and how its identifiers begin. `person` is somebody who is a member of no project, `enrolled` one
 with a second factor.
 """
 
-OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event")
+OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event", "conversation")
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
 
 _CONTENTS: Final = """
@@ -127,6 +128,7 @@ class Ground:
             "organization": named(Kind.ORGANIZATION, organization),
             "project": named(Kind.PROJECT, project),
             "address": address_of(names["person"]),
+            "item": item_of(names["conversation"]),
             "model": "gpt-4.1",
             "provider": "nobodys",
         }
@@ -142,6 +144,8 @@ class Ground:
                 made[kind] = land.names[kind]
             elif kind == "address":
                 made[kind] = address_of(self.make("person", land.organization_id, land.project_id))
+            elif kind == "item":
+                made[kind] = item_of(made["conversation"])  # of the call's own conversation
             else:
                 made[kind] = self.make(kind, land.organization_id, land.project_id)
         return made
@@ -196,6 +200,19 @@ class Ground:
             case "session":
                 person = UUID(self.make("person", organization, project)[-32:])
                 self.session(made, organization, person)
+            case "conversation":
+                self.run(
+                    "insert into ali.conversation (id, organization_id, project_id, next_position)"
+                    " values (%s, %s, %s, 1)",
+                    *(made, organization, project),
+                )
+                item = item_of(made.hex)
+                body = {"id": item, "type": "message", "role": "user", "status": "completed", "content": []}
+                self.run(
+                    "insert into ali.conversation_item (conversation_id, position, organization_id, project_id,"
+                    " item_id, kind, body) values (%s, 0, %s, %s, %s, 'message', %s)",
+                    *(made, organization, project, item, as_json(body)),
+                )
             case _:
                 raise ValueError(kind)
         return PREFIXES[kind] + made.hex
@@ -281,6 +298,11 @@ class Ground:
 def address_of(person: str) -> str:
     """The address of e-mail of somebody made here, by their identifier."""
     return f"{person[-32:]}@example.org"
+
+
+def item_of(conversation: str) -> str:
+    """The item of a conversation made here, by the conversation's identifier."""
+    return f"msg_{conversation[-32:]}"
 
 
 def neighbour_of(name: str) -> str:

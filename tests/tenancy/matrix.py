@@ -49,7 +49,7 @@ def cells(operation: str) -> Iterator[Cell]:
     for call in REGISTRY[operation]:
         for standing in STANDINGS:
             yield Cell(operation=operation, call=call, standing=standing)
-            for place in (*call.ids, *call.cursors, *call.filters, HEADER):
+            for place in (*call.ids, *call.cursors, *call.members, *call.filters, HEADER):
                 for whose in WHOSE:
                     if _is_asked(call, standing, place, whose):
                         yield Cell(operation=operation, call=call, standing=standing, place=place, whose=whose)
@@ -64,9 +64,10 @@ def _is_asked(call: Call, standing: Standing, place: str, whose: str) -> bool:
         return False
     if place == HEADER and call.over != "acting":
         return whose in ("foreign", "random")  # the header says where to act, and these act nowhere
-    kind = call.ids.get(place) or call.cursors.get(place) or call.filters.get(place) or "project"
+    kind = _kind(call, place) or "project"
     if whose == "own":
-        return place in call.filters or place == HEADER  # the others are in the call without a place
+        # The others are in the call without a place.
+        return place in call.filters or place in call.members or place == HEADER
     if kind == "address" and place in call.ids:
         return whose in ("foreign", "random")
     if kind == "model":
@@ -81,7 +82,14 @@ def _is_beside(call: Call, standing: Standing, place: str, kind: str) -> bool:
         return False  # a place in time, or a thing of no project
     if kind == "admin_key" or (call.over == "project" and place in call.ids and place != "project_id"):
         return True  # a key of a project is none of the organization's, and the path names the project
+    if call.over == "acting" and place != HEADER:
+        return True  # it is done in one project, however many the caller reaches
     return not standing.reaches_other
+
+
+def _kind(call: Call, place: str) -> str | None:
+    """The kind of what stands in a place of the call."""
+    return call.ids.get(place) or call.cursors.get(place) or call.members.get(place) or call.filters.get(place)
 
 
 def expected(cell: Cell, permission: Permission | None) -> int:
@@ -119,6 +127,8 @@ def _refused_place(cell: Cell) -> int | None:
     call, standing, whose = cell.call, cell.standing, cell.whose
     if cell.place in call.cursors:
         return 400 if whose == "malformed" else None
+    if cell.place in call.members:
+        return None if whose == "own" else 400
     if cell.place in call.filters or cell.place == HEADER:
         whose = "own"
     kinds = set(call.ids.values())
@@ -167,7 +177,7 @@ def request_of(cell: Cell, lands: Lands, *, own: Mapping[str, str]) -> Request:
     elif (place := cell.place) and place in call.ids:
         names[place] = lands.name(call.ids[place], cell.whose)
     elif place:
-        query[place] = lands.name(call.cursors.get(place) or call.filters[place], cell.whose)
+        query[place] = lands.name(_kind(call, place) or "", cell.whose)
     return written(cell.operation, call, names=names, query=query, headers=headers)
 
 

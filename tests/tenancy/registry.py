@@ -23,6 +23,7 @@ class Call:
     """One right way to call an operation.
 
     `ids`: the kinds of what its path, body and headers name. `cursors`: query parameters that are places in a list.
+    `members`: query parameters that name an entry of the list, which must be there.
     `filters`: query parameters that narrow an answer, in which nobody's identifier finds nothing. `of_people`: a
     program's key is refused. `answers`: the status where nothing stands in the way. `undo`: a statement that takes the
     act back, for what can be done once to a project or an organization.
@@ -31,6 +32,7 @@ class Call:
     over: Over
     ids: Mapping[str, str] = field(default_factory=dict)
     cursors: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +74,8 @@ _PROVIDER: Final = {"provider": "provider"}
 _PROJECTS: Final = "/v1/organization/projects"
 _PROJECT: Final = f"{_PROJECTS}/{{project_id}}"
 _IN_PROJECT: Final = {"project_id": "project"}
+_CONVERSATION: Final = "/v1/conversations/{conversation_id}"
+_IN_CONVERSATION: Final = {"conversation_id": "conversation"}
 _HELLO: Final = [{"role": "user", "content": "Hello there"}]
 _CHAT: Final[dict[str, Any]] = {"model": "gpt-4.1", "messages": _HELLO}
 _MESSAGE: Final[dict[str, Any]] = {"model": "claude-sonnet-5-5", "messages": _HELLO, "max_tokens": 50}
@@ -97,6 +101,20 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_MESSAGE | {"stream": True}),
     ),
     "POST /v1/messages/count_tokens": (Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),),
+    # conversations
+    "POST /v1/conversations": (
+        Call(over="acting", body={"items": _HELLO}),
+        Call(over="acting", body={"metadata": {"about": "greetings"}}),
+    ),
+    f"GET {_CONVERSATION}": (Call(over="acting", ids=_IN_CONVERSATION),),
+    f"POST {_CONVERSATION}": (Call(over="acting", ids=_IN_CONVERSATION, body={"metadata": {"about": "greetings"}}),),
+    f"DELETE {_CONVERSATION}": (Call(over="acting", ids=_IN_CONVERSATION),),
+    f"GET {_CONVERSATION}/items": (
+        Call(over="acting", ids=_IN_CONVERSATION, members={"after": "item", "before": "item"}),
+    ),
+    f"POST {_CONVERSATION}/items": (Call(over="acting", ids=_IN_CONVERSATION, body={"items": _HELLO}),),
+    f"GET {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
+    f"DELETE {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     # projects and their people
     f"GET {_PROJECTS}": _listing("within", "project"),
     f"POST {_PROJECTS}": (Call(over="organization", body={"name": "New"}),),

@@ -119,7 +119,15 @@ def _require_only_where_they_may_stand(dsn: str, values: Mapping[str, str]) -> N
         for name in canaries.found_in(content, values):
             assert column in may_stand.get(name, ()), f"{name} stands in {column}"
             stands.add(column)
-    assert stands >= {"project.name", "invite.email", "approval.reason", "budget.webhook_url", "api_key.name"}
+    assert stands >= {
+        "project.name",
+        "invite.email",
+        "approval.reason",
+        "budget.webhook_url",
+        "api_key.name",
+        "conversation.metadata",
+    }
+    assert "conversation_item.body" in stands
 
 
 def _require_no_echo(flight: Flight, values: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from ali.features.chat import http as chat_http
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
 from ali.features.chat.operations import OPERATIONS, RESPONSES
+from ali.features.conversations import http as conversations_http
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
@@ -103,7 +104,8 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    for router in (chat_http.router, responses_http.router, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
+    own = (chat_http.router, responses_http.router, conversations_http.router)
+    for router in (*own, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)

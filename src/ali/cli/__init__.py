@@ -64,6 +64,9 @@ COMMANDS = {
     "audit": Command(module="ali.features.identity.cli.audit", attribute="app", help="Read the audit record."),
     "budgets": Command(module="ali.features.metering.budgets.cli", attribute="app", help="Set and show budgets."),
     "limits": Command(module="ali.features.metering.limiting.cli", attribute="app", help="Set and show rate limits."),
+    "conversations": Command(
+        module="ali.features.conversations.cli", attribute="app", help="List, show and delete conversations."
+    ),
     "auth": Command(module="ali.cli.auth", attribute="app", help="Look after people's sign-in and its keys."),
     "database": Command(module="ali.cli.database", attribute="app", help="Look after the database's schema."),
     "config": Command(module="ali.cli.config", attribute="config", help="Show the settings in force."),

@@ -1,4 +1,4 @@
-"""Which requests may leave HTTP for a WebSocket, and what is wrong with those that may not (RFC 6455, section 4.2.1)."""
+"""Which requests may leave HTTP for a WebSocket, and what is wrong with those that may not (RFC 6455, 4.2.1)."""
 
 import base64
 import binascii

@@ -346,6 +346,72 @@ async def test_a_body_up_to_the_limit_is_whole() -> None:
         assert (await get(found.client(), found.url)).body == b"a" * 1000
 
 
+async def test_an_answer_is_read_as_it_comes_and_may_be_left_before_its_end() -> None:
+    sent = [0]
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nx-a: b\r\n\r\nfirst"
+        while True:
+            await asyncio.sleep(0.01)
+            sent.append(sent[-1] + 1)
+            yield b"."
+
+    async with peer(lambda _: stream()) as found:
+        async with found.client().open("GET", found.url, deadline_s=5, limit_bytes=100) as answer:
+            assert (answer.status, answer.headers["x-a"]) == (200, "b")
+            assert (await answer.read()).startswith(b"first")
+            assert await answer.read() == b"."
+        async with asyncio.timeout(5):
+            before = -1
+            while before != sent[-1]:
+                before = sent[-1]
+                await asyncio.sleep(0.2)
+
+
+async def test_small_chunks_that_came_together_are_read_together() -> None:
+    body = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 900 + b"0\r\n\r\n"
+    async with (
+        peer(lambda _: body) as found,
+        found.client().open("GET", found.url, deadline_s=5, limit_bytes=1000) as answer,
+    ):
+        parts = []
+        while part := await answer.read():
+            parts.append(part)
+        assert b"".join(parts) == b"a" * 900
+        assert len(parts) < 90
+        assert await answer.read() == b""
+
+
+async def test_an_open_answer_ends_at_the_deadline_whatever_its_reader_does() -> None:
+    async with peer(lambda _: OK) as found:
+        with pytest.raises(OutboundTimedOut):
+            async with found.client().open("GET", found.url, deadline_s=0.1, limit_bytes=10):
+                await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
+async def test_an_answer_that_is_read_as_it_comes_has_the_same_limits(
+    flood: Callable[[], bytes | AsyncIterator[bytes]],
+) -> None:
+    async with peer(lambda _: flood()) as found:
+        with pytest.raises(OutboundFailed):
+            await _read_out(found)
+
+
+async def _read_out(found: Peer) -> None:
+    async with found.client().open("GET", found.url, deadline_s=5, limit_bytes=1000) as answer:
+        while await answer.read():
+            pass
+
+
+async def test_an_address_that_was_not_allowed_is_never_opened() -> None:
+    async with peer(lambda _: OK) as found:
+        with pytest.raises(OutboundRefused):
+            async with OutboundClient().open("GET", found.url, deadline_s=5, limit_bytes=10):
+                pass
+    assert found.heads == []
+
+
 async def test_a_closed_port_and_an_unknown_name_are_failures() -> None:
     async with peer(lambda _: OK) as found:
         pass

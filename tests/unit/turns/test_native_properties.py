@@ -1,6 +1,7 @@
 """What holds for any Responses stream, any order of its items' events, any JSON."""
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from ali.kernel.errors import AliError
 from ali.providers.sse import EventSplitter, event_data
 from ali.providers.turns.native_request import turn_to_responses
 from ali.providers.turns.native_turn import NativeTurn
+from ali.providers.turns.served import ServedTool
 from ali.providers.turns.writer import OutputWriter
 from tests.unit.translate.test_properties import BOUNDED, FUZZ, OBJECTS, SCALARS
 from tests.unit.turns.native_events import call, lifecycle, message, ours, reasoning, theirs
@@ -39,7 +41,18 @@ EVENTS = st.fixed_dictionaries(
         "output_index": st.integers(0, 2),
         "content_index": st.integers(0, 2),
         "delta": TEXTS,
-        "item": st.fixed_dictionaries({"type": KINDS}, optional={"id": TEXTS, "content": JSON, "summary": JSON}),
+        "item": st.fixed_dictionaries(
+            {"type": KINDS},
+            optional={
+                "id": TEXTS,
+                "content": JSON,
+                "summary": JSON,
+                "name": st.sampled_from(["served", "hidden", "own"]),
+                "call_id": TEXTS,
+                "arguments": JSON,
+                "status": JSON,
+            },
+        ),
         "part": OBJECTS,
         "text": TEXTS,
         "annotation": JSON,
@@ -127,7 +140,8 @@ def test_a_snapshot_at_any_moment_is_what_its_events_add_up_to(
 @FUZZ
 @given(st.lists(EVENTS | JSON, max_size=6))
 def test_whatever_comes_is_forwarded_as_json_or_is_the_provider_s_fault(bodies: list[Any]) -> None:
-    writer = OutputWriter()
+    served = ServedTool(kind="mcp_call", item=lambda item_id, text: {"id": item_id, "arguments": text})
+    writer = OutputWriter(served={"served": served, "hidden": replace(served, shown=False)})
     turn = NativeTurn(writer, provider="openai", seal=seal)
     for body in bodies:
         try:
@@ -137,6 +151,8 @@ def test_whatever_comes_is_forwarded_as_json_or_is_the_provider_s_fault(bodies: 
         for event in EventSplitter(limit_bytes=1 << 24).feed(out):
             assert isinstance(orjson.loads(event_data(event) or b""), dict)
         orjson.dumps(writer.snapshot())
+    for made in writer.take_calls():
+        assert made.arguments
 
 
 @FUZZ

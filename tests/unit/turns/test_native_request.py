@@ -95,12 +95,12 @@ def test_items_lose_our_names_and_keep_what_the_model_needs() -> None:
     ("outcome", "output"),
     [
         ({"output": "42", "error": None}, "42"),
-        ({"output": None, "error": "No such city."}, "No such city."),
-        ({"error": {"type": "http_error", "code": 503}}, '{"type":"http_error","code":503}'),
-        ({}, "The tool returned nothing."),
+        ({"output": None, "error": "No such city."}, "The tool call failed: No such city."),
+        ({"error": {"type": "http_error", "code": 503}}, 'The tool call failed: {"type":"http_error","code":503}'),
+        ({}, None),
     ],
 )
-def test_a_call_of_a_remote_tool_is_a_function_s(outcome: dict[str, Any], output: str) -> None:
+def test_a_call_of_a_remote_tool_is_a_function_s(outcome: dict[str, Any], output: str | None) -> None:
     call = {"type": "mcp_call", "id": "mcp_1", "server_label": "weather", "name": "now", "arguments": '{"a":1}'}
     listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "weather", "tools": []}
     asked = {
@@ -111,7 +111,7 @@ def test_a_call_of_a_remote_tool_is_a_function_s(outcome: dict[str, Any], output
         "arguments": "{}",
     }
     granted = {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True}
-    assert said(listed, asked, granted, call | outcome)["input"] == [
+    expected = [
         {
             "type": "function_call",
             "call_id": "mcp_1",
@@ -120,6 +120,7 @@ def test_a_call_of_a_remote_tool_is_a_function_s(outcome: dict[str, Any], output
         },
         {"type": "function_call_output", "call_id": "mcp_1", "output": output},
     ]
+    assert said(listed, asked, granted, call | outcome)["input"] == (expected if output is not None else [])
 
 
 def test_a_compaction_of_another_model_is_refused_for_it_holds_the_context() -> None:
@@ -132,7 +133,11 @@ def test_a_compaction_of_another_model_is_refused_for_it_holds_the_context() -> 
 
 @pytest.mark.parametrize(
     ("items", "param"),
-    [("hi", "input"), ([1], "input[0]"), ([{"type": "mcp_call", "id": "m", "name": "n"}], "input[0].server_label")],
+    [
+        ("hi", "input"),
+        ([1], "input[0]"),
+        ([{"type": "mcp_call", "id": "m", "name": "n", "output": ""}], "input[0].server_label"),
+    ],
 )
 def test_what_has_the_wrong_shape_is_refused_by_its_name(items: object, param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -8,6 +8,7 @@ import pytest
 from ali.providers.contract import UpstreamMalformed, UpstreamRefused, Usage
 from ali.providers.sse import EventSplitter, event_data
 from ali.providers.turns.native_turn import NativeTurn
+from ali.providers.turns.served import ServedTool
 from ali.providers.turns.writer import OutputWriter
 from tests.unit.turns.native_events import call, lifecycle, message, ours, reasoning, theirs
 
@@ -268,3 +269,49 @@ def test_what_follows_the_end_is_not_looked_at() -> None:
     turn = turn_in(OutputWriter())
     relayed(turn, lifecycle())
     assert turn.feed(b"data: {\n\n") == b""
+
+
+def served_item(item_id: str, arguments: str) -> dict[str, Any]:
+    return {"id": item_id, "type": "mcp_call", "server_label": "s", "name": "n", "arguments": arguments}
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_call_of_a_function_that_the_service_runs_is_shown_as_what_it_stands_for(*, shown: bool) -> None:
+    tool = ServedTool(kind="mcp_call", item=served_item, shown=shown)
+    writer = OutputWriter(served={"f": tool})
+    silent = call(2, [], item_id="fc_c")
+    bodies = [
+        *message(0, ["So."]),
+        *call(1, ['{"a":', "1}"], item_id="fc_a"),
+        *[silent[0], silent[-1]],
+        *call(3, ["x"], item_id="ctc_1", kind="custom_tool_call"),
+        *message(4, ["And"], item_id="msg_2"),
+    ]
+    turn = turn_in(writer)
+    events = ours(relayed(turn, lifecycle(*bodies)))
+    first, second = writer.take_calls()
+    assert [(made.call_id, made.arguments) for made in (first, second)] == [
+        ("call_fc_a", '{"a":1}'),
+        ("call_fc_c", "{}"),
+    ]
+    assert (first.index, second.index) == ((1, 2) if shown else (None, None))
+    kinds = [item["type"] for item in writer.output]
+    assert kinds == ["message", *["mcp_call"] * 2 * shown, "custom_tool_call", "message"]
+    assert b"function_call" not in orjson.dumps(events)
+    assert [event["output_index"] for event in events if event["type"] == "response.output_text.delta"] == [
+        0,
+        4 if shown else 2,
+    ]
+    assert turn.output_chars == len("So.") + len('{"a":1}') + len("{}") + len("x") + len("And")
+
+
+def test_a_served_call_that_was_cut_off_is_not_run() -> None:
+    writer = OutputWriter(served={"f": ServedTool(kind="mcp_call", item=served_item)})
+    cut = call(0, ['{"a":'])
+    cut[-1]["item"]["status"] = "incomplete"
+    reason = {"reason": "max_output_tokens"}
+    relayed(turn_in(writer), lifecycle(*cut, end="response.incomplete", incomplete_details=reason))
+    assert writer.take_calls() == []
+    relayed(turn_in(writer), lifecycle(*cut[:2], end="response.incomplete", incomplete_details=reason))
+    assert writer.take_calls() == []
+    assert [item["arguments"] for item in writer.output] == ['{"a":', '{"a":']

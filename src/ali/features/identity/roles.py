@@ -34,7 +34,7 @@ class Permission(StrEnum):
 
 MEANINGS: Final[dict[Permission, str]] = {
     Permission.MODELS_READ: "List the models served.",
-    Permission.INFERENCE: "Call models, which costs money.",
+    Permission.INFERENCE: "Call models, which costs money; read and write the project's conversations and responses.",
     Permission.USAGE_READ: "See what was used and what it cost.",
     Permission.METRICS_READ: "Read the service's metrics.",
     Permission.ORGANIZATION_READ: "See the organization's name and settings.",

@@ -98,7 +98,9 @@ async def order_of(
         references = await _references(engine, place, request)
         if request.background and not starts_now:
             head["status"] = "queued"
-        context = await _begun(engine, place, request, record, route, head, references, recalled=recalled)
+        context = await _begun(
+            engine, place, request, record=record, route=route, head=head, references=references, recalled=recalled
+        )
         begun = True
         order = Order(
             request=request,
@@ -180,11 +182,11 @@ async def _begun(
     engine: Engine,
     place: Place,
     request: ResponseRequest,
+    *,
     record: OpenRecord,
     route: Route,
     head: Json,
     references: dict[str, Json],
-    *,
     recalled: Sequence[Json] | None,
 ) -> Context:
     """The row is there, if the response is kept, and what was said before is read or `recalled`.

@@ -7,13 +7,11 @@ InvalidRequest                      400
 ├── ToolNotOffered                  400  a hosted tool that the model's provider does not run
 └── NotCancellable, NotStreamable   400  it was not made in the background, or has ended
 NotFound
-├── ResponseNotFound                404
-└── ConversationNotFound            404
-ConversationLocked                  409  another response runs in it
+└── ResponseNotFound                404
 StateUnavailable                    503  the database does not answer
 """
 
-from ali.kernel.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from ali.kernel.errors import InvalidRequest, NotFound, Unavailable
 
 
 class PreviousResponseNotFound(InvalidRequest):
@@ -56,18 +54,6 @@ class ResponseNotFound(NotFound):
     """404: no such response in this project."""
 
     code = "response_not_found"
-
-
-class ConversationNotFound(NotFound):
-    """404: no such conversation in this project."""
-
-    code = "conversation_not_found"
-
-
-class ConversationLocked(Conflict):
-    """409: another response runs in the conversation. Callers' SDKs try again by themselves."""
-
-    code = "conversation_locked"
 
 
 class StateUnavailable(Unavailable):

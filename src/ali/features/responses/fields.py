@@ -6,6 +6,7 @@ Source: OpenAI API reference, "Create a model response".
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ali.features.conversations.includes import INCLUDABLE
 from ali.kernel.errors import InvalidRequest
 
 Check = Callable[[Any, str], None]
@@ -124,19 +125,6 @@ CHECKS: Final[dict[str, Check]] = {
     "user": text(512),
 }
 """Each parameter that this service itself looks at, but for those with a module of their own."""
-
-INCLUDABLE: Final = frozenset(
-    {
-        "code_interpreter_call.outputs",
-        "computer_call_output.output.image_url",
-        "file_search_call.results",
-        "message.input_image.image_url",
-        "message.output_text.logprobs",
-        "reasoning.encrypted_content",
-        "web_search_call.action.sources",
-        "web_search_call.results",
-    }
-)
 
 
 def check_fields(document: Mapping[str, Any]) -> None:

@@ -33,8 +33,8 @@ def _found(reference: Json, known: Mapping[str, Json]) -> Json:
     item = known.get(reference["id"])
     if item is None:
         raise NotFound(
-            f"Item with id '{reference['id'][:100]}' not found. Items are kept with the response that made them, unless it "
-            "had store: false; send the item itself.",
+            f"Item with id '{reference['id'][:100]}' not found. Items are kept with the response that made them, "
+            "unless it had store: false; send the item itself.",
             param="input",
         )
     return item

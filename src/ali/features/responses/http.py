@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.identity import Permission, Principal
@@ -133,15 +133,13 @@ async def list_input_items(
 async def _row(session: AsyncSession, caller: Principal, name: str) -> StoredResponse:
     """The caller's response. Raises `ResponseNotFound` for any other."""
     response_id = read(Kind.RESPONSE, name)
-    found = None
-    if response_id is not None:
-        found = await session.scalar(visible_to(caller, response_id))
+    found = await session.scalar(visible_to(caller, response_id)) if response_id is not None else None
     if found is None:
         raise ResponseNotFound(f"Response with id '{name[:100]}' not found.")
     return found
 
 
-def visible_to(caller: Principal, response_id: UUID) -> Any:  # noqa: ANN401 - SQLAlchemy's own generic
+def visible_to(caller: Principal, response_id: UUID) -> Select[StoredResponse]:
     """The response, where the caller's project has it."""
     return select(StoredResponse).where(
         StoredResponse.id == response_id,

@@ -8,8 +8,9 @@ import orjson
 
 from ali.features.chat.envelope import MODEL_NAME, ModelUnknown
 from ali.features.conversations import read_items, read_metadata
+from ali.features.conversations.errors import conversation_not_found
 from ali.features.identity.naming import Kind, read
-from ali.features.responses.errors import ConversationNotFound, PreviousResponseNotFound
+from ali.features.responses.errors import PreviousResponseNotFound
 from ali.features.responses.fields import check_fields
 from ali.features.responses.tools import Tools, check_choice, read_tools
 from ali.kernel.errors import InvalidRequest
@@ -158,10 +159,5 @@ def _conversation(document: Json) -> UUID | None:
         )
     found = read(Kind.CONVERSATION, name)
     if found is None:
-        raise conversation_not_found(name[:100])
+        raise conversation_not_found("conversation")
     return found
-
-
-def conversation_not_found(name: str) -> ConversationNotFound:
-    """There is no such conversation, or it is another's."""
-    return ConversationNotFound(f"Conversation with id '{name}' not found.", param="conversation")

@@ -15,17 +15,17 @@ import psycopg
 import psycopg_pool
 from psycopg.rows import TupleRow
 
+from ali.features.conversations.errors import conversation_locked, conversation_not_found
 from ali.features.identity.naming import Kind, named
 from ali.features.metering.ledger import DEAD_AFTER_S
 from ali.features.responses import queries
 from ali.features.responses.errors import (
     ContextTooLong,
-    ConversationLocked,
     PreviousResponseNotFound,
     PreviousResponseUnusable,
     StateUnavailable,
 )
-from ali.features.responses.request import conversation_not_found, previous_not_found
+from ali.features.responses.request import previous_not_found
 from ali.kernel.db import Pool
 from ali.kernel.errors import InvalidRequest, NotFound
 
@@ -321,14 +321,9 @@ def _refusal(verdict: str, place: Place, link: bytes | None) -> InvalidRequest |
                 param="previous_response_id",
             )
         case "conversation_busy":
-            return ConversationLocked(
-                "Another response is running in this conversation. Try again when it has ended.",
-                param="conversation",
-                headers=(("retry-after-ms", "500"), ("retry-after", "1")),
-            )
+            return conversation_locked("conversation")
         case _:
-            name = named(Kind.CONVERSATION, place.conversation_id) if place.conversation_id else ""
-            return conversation_not_found(name)
+            return conversation_not_found("conversation")
 
 
 def too_long(window_tokens: int) -> ContextTooLong:

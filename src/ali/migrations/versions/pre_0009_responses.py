@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from ali.migrations import conversation_functions
 from ali.migrations.response_functions import FUNCTIONS, SIGNATURES
 from ali.migrations.tenancy import door, wall
 
@@ -26,9 +27,9 @@ def upgrade() -> None:
     wall("conversation_item", rights="select, insert, delete", by_project=True)
     wall("response", rights="select, update, delete", by_project=True)
     wall("response_event", rights="select", by_project=True)
-    for function in FUNCTIONS:
+    for function in (*FUNCTIONS, *conversation_functions.FUNCTIONS):
         op.execute(function)
-    for signature in SIGNATURES:
+    for signature in (*SIGNATURES, *conversation_functions.SIGNATURES):
         door(signature)
 
 
@@ -140,7 +141,7 @@ def _response_event() -> None:
 
 
 def downgrade() -> None:
-    for signature in SIGNATURES:
+    for signature in (*SIGNATURES, *conversation_functions.SIGNATURES):
         op.execute(f"drop function ali.{signature}")
     for table in ("response_event", "response", "conversation_item", "conversation"):
         op.drop_table(table, schema=SCHEMA)

@@ -30,7 +30,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
-    """A thinking block of Anthropic's; `text` is empty where the provider omits it and sends the signature alone."""
+    """A thinking block of Anthropic's; `text` is empty where the provider omits it and sends the signature alone.
+
+    On the wire of OpenAI's Responses API: a reasoning item with `text` as its summary.
+    """
 
     text: str
     signature: str = "c2ltdWxhdGVkLXNpZ25hdHVyZQ=="
@@ -38,7 +41,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedactedThinking:
-    """A thinking block of Anthropic's whose content is encrypted."""
+    """A thinking block of Anthropic's whose content is encrypted; on the Responses wire, reasoning with no summary."""
 
     data: str = "c2ltdWxhdGVkLXJlZGFjdGVkLXRoaW5raW5n"
 
@@ -58,9 +61,12 @@ class Pace:
 class Answer:
     """One answer. Every field left out takes the simulator's default.
 
-    Content: `text` (None: an echo of the last user text, `tokens` words long), `thinking` (Anthropic's wire only),
-    `tool_calls` (`interleaved` alternates the argument deltas of parallel calls, on OpenAI's wire only), `refusal`,
-    `finish_reason` in the wire's own word, `usage` in the normal form of `providers.contract`.
+    Content: `text` (None: an echo of the last user text, `tokens` words long), `thinking` (not on the
+    Chat Completions wire), `tool_calls` (`interleaved` alternates the argument deltas of parallel calls, on the Chat
+    Completions wire only; on the Responses wire a call is a custom tool's where the request has such a tool of that
+    name), `refusal`, `finish_reason` in the wire's own word, `usage` in the normal form of `providers.contract`.
+    On the Responses wire `finish_reason` is `max_output_tokens` or `content_filter` for an incomplete response, and
+    `failed`, or the code of the error, for one that fails.
 
     Errors: a `status` of 400 and more sends the dialect's error envelope with `message`; 429, 503 and 529 carry
     `retry-after` (`retry_after_s`, 1 by default; 0 leaves it out).

@@ -1,9 +1,9 @@
 """Faults in what a stream or a body says, the transport being sound."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from ali.ops.simulator import anthropic_wire, openai_wire
+from ali.ops.simulator import anthropic_wire, openai_wire, responses_events
 from ali.ops.simulator.faults import Fault
 from ali.ops.simulator.reply import Events, Reply
 from ali.providers.contract import Dialect
@@ -11,7 +11,7 @@ from ali.providers.sse import anthropic_event, openai_event
 
 _DEPTH = 100_000
 _DEEP = b"[" * _DEPTH + b"]" * _DEPTH
-_TEXT_STARTS = (b'"content":"', b'"text":"', b'"partial_json":"', b'"arguments":"', b'":"')
+_TEXT_STARTS = (b'"delta":"', b'"content":"', b'"text":"', b'"partial_json":"', b'"arguments":"', b'":"')
 
 
 def spoiled(reply: Reply, fault: Fault) -> Reply | None:
@@ -46,11 +46,13 @@ def _deep_json(dialect: Dialect, events: Events) -> Events:
 
 def _error_event(dialect: Dialect, events: Events) -> Events:
     half = events.deltas[: len(events.deltas) // 2]
-    return Events(opening=events.opening, deltas=half, closing=(_error(dialect),))
+    return Events(
+        opening=events.opening, deltas=half, closing=(_error(dialect, events, sent=(*events.opening, *half)),)
+    )
 
 
-def _error_event_first(dialect: Dialect, _: Events) -> Events:
-    return Events(opening=(), deltas=(), closing=(_error(dialect),))
+def _error_event_first(dialect: Dialect, events: Events) -> Events:
+    return Events(opening=(), deltas=(), closing=(_error(dialect, events, sent=()),))
 
 
 def _duplicate_end(_: Dialect, events: Events) -> Events:
@@ -126,7 +128,10 @@ def _delta(dialect: Dialect, data: bytes) -> bytes:
     return openai_event(data) if dialect is Dialect.OPENAI else anthropic_event(b"content_block_delta", data)
 
 
-def _error(dialect: Dialect) -> bytes:
+def _error(dialect: Dialect, events: Events, *, sent: Iterable[bytes]) -> bytes:
+    """The event of an error in the stream's own language, after what was sent."""
+    if events.numbered:
+        return responses_events.error_event(sum(event.count(b"\ndata: ") for event in sent))
     if dialect is Dialect.OPENAI:
         return openai_event(openai_wire.error_body(500, "The server had an error while processing your request."))
     return anthropic_event(b"error", anthropic_wire.error_body(529, "Overloaded"))

@@ -42,7 +42,7 @@ def _read(data: bytes) -> Prompt:
     body = orjson.loads(data)
     if type(body) is not dict:
         raise ValueError("The body is no JSON object.")
-    messages = messages_of(body)
+    messages = spoken(body)
     model = body.get("model")
     return Prompt(
         body=body,
@@ -60,6 +60,25 @@ def messages_of(body: Mapping[str, object]) -> list[Mapping[str, object]]:
     """The messages that are objects."""
     messages = body.get("messages")
     return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+
+
+def spoken(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """All that was said, as messages: those of a chat, or the items of a Responses request put as such."""
+    if "messages" in body:
+        return messages_of(body)
+    given = body.get("input")
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    return [_as_message(item) for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+
+
+def _as_message(item: Mapping[str, object]) -> Mapping[str, object]:
+    kind = item.get("type", "message")
+    if kind == "message":
+        return item
+    if isinstance(kind, str) and kind.endswith("_output"):
+        return {"role": "tool", "content": item.get("output")}
+    return {"role": "assistant", "content": item.get("arguments") or item.get("input") or item.get("summary")}
 
 
 def blocks_of(message: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
@@ -100,7 +119,7 @@ def _heard(messages: list[Mapping[str, object]]) -> str:
 
 def _tokens(body: Mapping[str, object], messages: list[Mapping[str, object]]) -> int:
     """A deterministic count: a quarter of the characters of all texts and tool definitions, and three a message."""
-    characters = len(text_of(body.get("system")))
+    characters = len(text_of(body.get("system"))) + len(text_of(body.get("instructions")))
     for message in messages:
         characters += len(text_of(message.get("content")))
     if tools := body.get("tools"):

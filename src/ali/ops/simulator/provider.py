@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from ali.ops.simulator import anthropic_wire, embeddings, models, openai_wire
+from ali.ops.simulator import anthropic_wire, embeddings, models, openai_wire, responses_wire
 from ali.ops.simulator.answers import Answer, Completion, Pace
 from ali.ops.simulator.checks import Refused, check_chat, check_messages, check_version
 from ali.ops.simulator.fault_plans import FaultLimits
@@ -14,6 +14,8 @@ from ali.ops.simulator.faults import Fault
 from ali.ops.simulator.prompt import Prompt, read
 from ali.ops.simulator.received import ReceivedRequest
 from ali.ops.simulator.reply import Reply, Step
+from ali.ops.simulator.responses_checks import check_responses
+from ali.ops.simulator.responses_events import response_events
 from ali.ops.simulator.saying import said, under
 from ali.ops.simulator.turn import Turn
 from ali.providers.contract import Dialect
@@ -23,8 +25,11 @@ Responder: TypeAlias = Callable[[ReceivedRequest], Answer]
 
 _CHAT, _MESSAGES, _COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"
 _EMBEDDINGS, _MODERATIONS, _MODELS = "/v1/embeddings", "/v1/moderations", "/v1/models"
-_POST_PATHS = (_CHAT, _MESSAGES, _COUNT, _EMBEDDINGS, _MODERATIONS)
-_CONVERSATIONS = (_CHAT, _MESSAGES)
+_RESPONSES, _INPUT_TOKENS = "/v1/responses", "/v1/responses/input_tokens"
+_COMPACT = "/v1/responses/compact"
+_RESPONSES_PATHS = (_RESPONSES, _INPUT_TOKENS, _COMPACT)
+_POST_PATHS = (_CHAT, _MESSAGES, _COUNT, _EMBEDDINGS, _MODERATIONS, *_RESPONSES_PATHS)
+_CONVERSATIONS = (_CHAT, _MESSAGES, _RESPONSES)
 _STATUS_OF = {
     Fault.HTTP_400: 400,
     Fault.HTTP_401: 401,
@@ -140,7 +145,7 @@ class SimulatedProvider:
             pace=self.pace,
             directives=scripted is None,
         )
-        return _conversation(turn, prompt.body, completion)
+        return _conversation(turn, path, prompt.body, completion)
 
     def _checked(self, turn: Turn, path: str, prompt: Prompt) -> str:
         """The model's name, once the request is one that the real provider takes. Raises `Refused`."""
@@ -154,6 +159,8 @@ class SimulatedProvider:
         if (path, version) not in prompt.accepted:
             if path == _CHAT:
                 check_chat(prompt.body)
+            elif path in _RESPONSES_PATHS:
+                check_responses(prompt.body, model=model)
             elif anthropic:
                 check_version(version, prompt.body)
                 check_messages(prompt.body, counting=path == _COUNT)
@@ -169,6 +176,10 @@ class SimulatedProvider:
         try:
             if path == _COUNT:
                 content = b'{"input_tokens":%d}' % prompt.tokens
+            elif path == _INPUT_TOKENS:
+                content = responses_wire.counted(prompt)
+            elif path == _COMPACT:
+                content = responses_wire.compacted(prompt, serial=turn.serial, now_s=turn.now_s)
             elif path == _EMBEDDINGS:
                 content = embeddings.embeddings(prompt.body, model=model)
             else:
@@ -217,8 +228,8 @@ def _dialect(path: str, request: ReceivedRequest) -> Dialect:
     return Dialect.OPENAI
 
 
-def _conversation(turn: Turn, body: Mapping[str, object], completion: Completion) -> Iterator[Step]:
-    """Chat completions and messages, plain or streamed."""
+def _conversation(turn: Turn, path: str, body: Mapping[str, object], completion: Completion) -> Iterator[Step]:
+    """Chat completions, responses and messages, plain or streamed."""
     streamed = body.get("stream") is True
     fault = _effective(completion.answer.fault, streamed=streamed)
     answer = _with_status(completion.answer, fault)
@@ -226,7 +237,8 @@ def _conversation(turn: Turn, body: Mapping[str, object], completion: Completion
         return turn.send(turn.error(answer), fault)
     if fault in (Fault.JSON_FOR_STREAM, Fault.STREAM_FOR_JSON):
         streamed = not streamed
-    reply = _in_dialect(turn, body, under(fault, completion), streamed=streamed)
+    write = _as_response if path == _RESPONSES else _in_dialect
+    reply = write(turn, body, under(fault, completion), streamed=streamed)
     return turn.send(turn.misrepresented(reply, fault), fault)
 
 
@@ -246,6 +258,14 @@ def _in_dialect(turn: Turn, body: Mapping[str, object], completion: Completion, 
     include_usage = isinstance(options, dict) and options.get("include_usage") is True
     events = openai_wire.completion_events(completion, choices=choices, tier=tier, include_usage=include_usage)
     return turn.reply(answer, events=events)
+
+
+def _as_response(turn: Turn, body: Mapping[str, object], completion: Completion, *, streamed: bool) -> Reply:
+    """A completion in the shape of the Responses API."""
+    answer, tier = completion.answer, _tier(body.get("service_tier"))
+    if streamed:
+        return turn.reply(answer, events=response_events(completion, body, tier=tier))
+    return turn.reply(answer, body=responses_wire.response(completion, body, tier=tier))
 
 
 def _effective(fault: Fault | None, *, streamed: bool) -> Fault | None:

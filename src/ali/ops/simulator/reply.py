@@ -44,12 +44,13 @@ Step: TypeAlias = bytes | float | Paced | Ending
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
     """A whole stream in three parts: what is sent with the head, the paced deltas, and what ends it (terminal event
-    last).
+    last). `numbered`: the events carry numbers, as those of the Responses API do.
     """
 
     opening: tuple[bytes, ...]
     deltas: tuple[bytes, ...]
     closing: tuple[bytes, ...]
+    numbered: bool = False
 
     def __iter__(self) -> Iterator[bytes]:
         """Every event in order."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from ali.ops.simulator.answers import Answer, Completion, Pace, RedactedThinking
+from ali.ops.simulator.answers import Answer, Completion, Pace, RedactedThinking, Thinking
 from ali.ops.simulator.checks import Refused
 from ali.ops.simulator.directives import DirectiveMisread, directed
 from ali.ops.simulator.faults import Fault
@@ -13,6 +13,8 @@ from ali.providers.contract import Usage
 
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 _ABSURD = 10**18
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_THOUGHT = "The simulated model thinks it over."
 
 
 def said(
@@ -29,8 +31,10 @@ def said(
         except DirectiveMisread as error:
             raise Refused(400, str(error)) from error
         answer, text = found.answer, found.text
+        if not answer.thinking and _summary_asked(prompt):
+            answer = replace(answer, thinking=(Thinking(text=_THOUGHT),))
     words = _words(answer, text or prompt.heard, tokens=pace.tokens)
-    limit = prompt.body.get("max_completion_tokens") or prompt.body.get("max_tokens")
+    limit = next((prompt.body[name] for name in _LIMITS if prompt.body.get(name)), None)
     truncated = answer.text is None and isinstance(limit, int) and limit < len(words)
     words = words[:limit] if truncated and isinstance(limit, int) else words
     return Completion(
@@ -55,6 +59,12 @@ def under(fault: Fault | None, completion: Completion) -> Completion:
             return replace(completion, usage=Usage(input_tokens=_ABSURD, output_tokens=_ABSURD, reported=True))
         case _:
             return completion
+
+
+def _summary_asked(prompt: Prompt) -> bool:
+    """Whether a Responses request wants to read how the model reasoned."""
+    reasoning = prompt.body.get("reasoning")
+    return isinstance(reasoning, dict) and reasoning.get("summary") is not None
 
 
 def _words(answer: Answer, asked: str, *, tokens: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Translated
-from ali.providers.translate.shapes import caller_json, caller_name, caller_objects
+from ali.providers.translate.shapes import caller_json, caller_name, caller_objects, caller_text
 from ali.providers.turns.tool_names import mcp_function_name
 
 _ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -24,7 +24,7 @@ _NAMELESS: Final = frozenset(
 """Items that OpenAI takes without `id` and `status`; identifiers of ours, or of another model's, would mean nothing."""
 _NOT_THE_MODELS: Final = frozenset({"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"})
 """Between this service and its caller only: the model sees the tools as functions, and the calls that were made."""
-_NO_OUTPUT: Final = "The tool returned nothing."
+_FAILED: Final = "The tool call failed: "
 
 Unseal = Callable[[str], dict[str, Any] | None]
 
@@ -35,8 +35,8 @@ def turn_to_responses(
     """The body of `POST /v1/responses` for one turn. Parameters that this service does not know survive.
 
     `request["include"]`, if there, is what the caller asked to be included. `reasons`: the model is one that reasons
-    (None: the name decides), for OpenAI refuses to be asked for another's encrypted reasoning. `unseal` gives back what
-    `NativeTurn` had sealed, or None: reasoning that the upstream could not read is left out.
+    (None: the name decides), for OpenAI refuses to be asked for another's encrypted reasoning. `unseal` gives back
+    what `NativeTurn` had sealed, or None: reasoning that the upstream could not read is left out.
 
     Raises `InvalidRequest` for a compaction item that is not this model's, for leaving it out would lose the context.
     """
@@ -68,7 +68,7 @@ def _items(items: list[dict[str, Any]], unseal: Unseal) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     for position, item in enumerate(items):
         param = f"input[{position}]"
-        kind = item.get("type", "message")
+        kind = caller_text(item.get("type", "message"), param=f"{param}.type")
         if kind == "reasoning":
             if (hidden := _unsealed(item, unseal)) is not None:
                 said.append(_without(item, "id", "status", "content") | {"encrypted_content": hidden})
@@ -102,22 +102,25 @@ def _compaction(item: dict[str, Any], unseal: Unseal, *, param: str) -> dict[str
 
 
 def _function_call(item: dict[str, Any], *, param: str) -> list[dict[str, Any]]:
-    """A call that this service made of a remote server's tool, as the function that the model had called."""
+    """A call that this service made of a remote server's tool, as the function that the model had called; without a
+    result it is left out.
+    """
+    output, error = item.get("output"), item.get("error")
+    if output is None and error is not None:
+        output = _FAILED + (error if isinstance(error, str) else caller_json(error, param=f"{param}.error"))
+    if output is None:
+        return []
     call_id = caller_name(item.get("id"), param=f"{param}.id")
     label = caller_name(item.get("server_label"), param=f"{param}.server_label")
-    name = caller_name(item.get("name"), param=f"{param}.name")
-    arguments = item.get("arguments")
-    output = item.get("error") or item.get("output")
-    if output is not None and not isinstance(output, str):
-        output = caller_json(output, param=f"{param}.error")
+    name = mcp_function_name(label, caller_name(item.get("name"), param=f"{param}.name"))
+    arguments = caller_text(item.get("arguments") or "{}", param=f"{param}.arguments")
     return [
+        {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments},
         {
-            "type": "function_call",
+            "type": "function_call_output",
             "call_id": call_id,
-            "name": mcp_function_name(label, name),
-            "arguments": arguments if isinstance(arguments, str) and arguments else "{}",
+            "output": caller_text(output, param=f"{param}.output"),
         },
-        {"type": "function_call_output", "call_id": call_id, "output": output or _NO_OUTPUT},
     ]
 
 

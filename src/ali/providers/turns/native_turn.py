@@ -45,8 +45,9 @@ class NativeTurn:
 
     Lifecycle events (`response.created` …) are not forwarded, they are the engine's to write; of the terminal one
     usage, `incomplete_reason` and `service_tier` are kept. Everything else goes on with our `sequence_number` and with
-    an `output_index` that counts on from what `writer` had. Identifiers of items stay OpenAI's. Whatever only OpenAI
-    may read (`encrypted_content`) is given to `seal` as `{"encrypted_content": …}` once its item is whole.
+    an `output_index` that counts on from what `writer` had. Identifiers of items stay OpenAI's. Calls of the
+    functions in `writer.served` are written as what they stand for. Whatever only OpenAI may read
+    (`encrypted_content`) is given to `seal` as `{"encrypted_content": …}` once its item is whole.
 
     Cost: a delta of text about 3 µs (measured); it is checked as JSON, and its bytes are spliced, not written anew.
     """
@@ -73,8 +74,7 @@ class NativeTurn:
         self._seal = seal
         self._indexes: dict[int, int] = {}
         self._open: dict[int, ForwardedItem] = {}
-        self._served: set[int] = set()
-        """Indexes of theirs of the calls that this service runs: the caller sees them as items of another kind."""
+        self._served: dict[int | None, bool | None] = {}  # whether arguments came; None once the call is whole
         self.usage = Usage()
         self.finished = False
         self.stop_reason: str | None = None
@@ -115,13 +115,11 @@ class NativeTurn:
 
     def _feed_delta(self, seen: _Seen, kind: DeltaKind, data: bytes) -> None:
         theirs, number = seen.output_index, seen.sequence_number
-        if theirs in self._served:
-            self.progress += 1
-            self.output_chars += len(seen.delta)
-            self._writer.arguments(theirs, seen.delta)
-            return
         item = None if theirs is None else self._open.get(theirs)
         if theirs is None or item is None:
+            if theirs is not None and self._served.get(theirs) is not None and kind.grows == "arguments":
+                self._hear_arguments(theirs, seen.delta)
+                return
             raise malformed(self._provider)
         place = 0 if kind.holder is None else _place(seen, kind.index)
         self.progress += 1
@@ -151,11 +149,9 @@ class NativeTurn:
             self._end(kind, _object(fields.get("response")))
         elif kind == "response.output_item.added":
             self._begin_item(seen, self._item(fields))
-        elif seen.output_index in self._served:
-            self._follow_served(seen, fields)
         elif kind == "response.output_item.done":
             self._end_item(seen, self._item(fields))
-        else:
+        elif seen.output_index not in self._served:
             self._follow(seen, fields)
             self._forward(seen, fields)
 
@@ -171,10 +167,9 @@ class NativeTurn:
         theirs = seen.output_index
         if theirs is None or theirs in self._indexes or theirs in self._served:
             raise malformed(self._provider)
-        if item["type"] == "function_call" and item.get("name") in self._writer.served:
-            self._served.add(theirs)
-            call_id = str(item.get("call_id") or new_item_id("call"))
-            self._writer.begin_call(theirs, kind="function_call", call_id=call_id, name=item["name"])
+        if self._is_served(item):
+            self._served[theirs] = False
+            self._writer.begin_call(theirs, kind="function_call", call_id=item["call_id"], name=item["name"])
             return
         item.pop("encrypted_content", None)  # perhaps not whole yet, and not sealed
         if not isinstance(item.get("id"), str):
@@ -183,21 +178,13 @@ class NativeTurn:
         self._indexes[theirs] = piece.index
         self._open[theirs] = piece
 
-    def _follow_served(self, seen: _Seen, fields: dict[str, Any]) -> None:
-        """An event of a call that this service runs: only its end says anything new."""
-        index = seen.output_index
-        if index is None or seen.type != "response.output_item.done":
-            return
-        self._served.discard(index)
-        arguments = self._item(fields).get("arguments")
-        if isinstance(arguments, str) and not self._writer.has_arguments(index):
-            self._writer.arguments(index, arguments)  # they came whole
-        self._writer.end_call(index)
-
     def _end_item(self, seen: _Seen, item: dict[str, Any]) -> None:
         theirs = seen.output_index
-        if theirs is not None and theirs not in self._indexes:  # whole at once
+        if theirs is not None and theirs not in self._indexes and theirs not in self._served:  # whole at once
             self._begin_item(seen, dict(item))
+        if theirs is not None and theirs in self._served:
+            self._end_served(theirs, item)
+            return
         piece = None if theirs is None else self._open.pop(theirs, None)
         if piece is None:
             raise malformed(self._provider)
@@ -207,6 +194,32 @@ class NativeTurn:
         if isinstance(hidden, str):
             item["encrypted_content"] = self._seal({"encrypted_content": hidden})
         self._writer.end_forwarded(piece, item)
+
+    # Calls of functions that this service runs: the caller sees an item of another kind
+
+    def _is_served(self, item: dict[str, Any]) -> bool:
+        if item["type"] != "function_call" or not isinstance(item.get("call_id"), str):
+            return False
+        name = item.get("name")
+        return isinstance(name, str) and name in self._writer.served
+
+    def _hear_arguments(self, theirs: int, delta: str) -> None:
+        self.progress += 1
+        self.output_chars += len(delta)
+        self._served[theirs] = True
+        self._writer.arguments(theirs, delta)
+
+    def _end_served(self, theirs: int, item: dict[str, Any]) -> None:
+        """The call is whole. Arguments that came with the end alone are taken from there; none are an empty object."""
+        if self._served[theirs] is None:
+            raise malformed(self._provider)
+        if not self._served[theirs]:
+            written = item.get("arguments")
+            self._hear_arguments(theirs, written if isinstance(written, str) and written.strip() else "{}")
+        self._served[theirs] = None
+        self._writer.end_call(theirs, status="incomplete" if item.get("status") == "incomplete" else "completed")
+
+    # What items are made of
 
     def _follow(self, seen: _Seen, fields: dict[str, Any]) -> None:
         """What an event within an open item says of it."""

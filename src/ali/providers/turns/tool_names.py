@@ -12,12 +12,12 @@ _OTHER: Final = re.compile(r"[^A-Za-z0-9_-]")
 def mcp_function_name(server_label: str, name: str) -> str:
     """The function that stands for tool `name` of the MCP server `server_label`: `mcp__{server_label}__{name}`.
 
-    At most 64 characters of [A-Za-z0-9_-], which every provider takes. A name that had to be changed for that ends in 8
-    hex digits of the pair's SHA-256, so that two tools do not become one.
+    At most 64 characters of [A-Za-z0-9_-], which every provider takes. A name that had to be changed for that, or whose
+    label could end elsewhere, ends in 8 hex digits of the pair's SHA-256, so that two tools do not become one.
     """
     plain = f"mcp__{server_label}__{name}"
     fitting = _OTHER.sub("_", plain)
-    if fitting == plain and len(plain) <= _LONGEST:
+    if fitting == plain and len(plain) <= _LONGEST and "__" not in f"{server_label}_":
         return plain
     digest = hashlib.sha256(f"{server_label}\0{name}".encode()).hexdigest()[:_DIGITS]
     return f"{fitting[: _LONGEST - _DIGITS - 1]}_{digest}"

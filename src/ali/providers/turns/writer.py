@@ -53,7 +53,15 @@ class OutputWriter:
     """
 
     __slots__ = (
-        *("_buffer", "_calls", "_forwarded", "_message", "_number", "_reasoning", "_served_calls", "output", "served"),
+        "_buffer",
+        "_calls",
+        "_forwarded",
+        "_message",
+        "_number",
+        "_reasoning",
+        "_served_calls",
+        "output",
+        "served",
     )
 
     def __init__(self, *, first_number: int = 0, served: Mapping[str, ServedTool] | None = None) -> None:
@@ -247,10 +255,6 @@ class OutputWriter:
         if isinstance(call, OpenCall) or call.tool.shown:
             self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
 
-    def has_arguments(self, key: Hashable) -> bool:
-        """Whether anything of the call's arguments has come."""
-        return bool(self._calls[key].pieces)
-
     def end_call(self, key: Hashable, *, status: ItemStatus = "completed") -> None:
         """The call is whole. One that this service runs waits for `take_calls`, unless the model was cut off in it."""
         call = self._calls.pop(key)
@@ -303,7 +307,7 @@ class OutputWriter:
 
     def begin_forwarded(self, item: dict[str, Any]) -> ForwardedItem:
         """An item as the upstream added it; several may be open. Its events go through `forward` or `splice`."""
-        self._end_own("completed")
+        self._end_sequential()
         piece = ForwardedItem(item, index=len(self.output))
         self._forwarded[piece.index] = piece
         self.output.append(item)
@@ -326,16 +330,13 @@ class OutputWriter:
 
     def end_all(self, *, status: ItemStatus = "completed") -> None:
         """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off."""
-        self._end_own(status)
+        self._end_sequential(status)
+        for key in list(self._calls):
+            self.end_call(key, status=status)
         for piece in list(self._forwarded.values()):
             for kind, fields in piece.endings():
                 self.forward(kind, fields)
             self.end_forwarded(piece, piece.item(status))
-
-    def _end_own(self, status: ItemStatus) -> None:
-        self._end_sequential(status)
-        for key in list(self._calls):
-            self.end_call(key, status=status)
 
     def _end_sequential(self, status: ItemStatus = "completed") -> None:
         self.end_reasoning(status=status)

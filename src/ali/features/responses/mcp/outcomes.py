@@ -39,6 +39,8 @@ def read_result(result: dict[str, Any]) -> McpOutcome:
 
     Raises `McpFailed` for a result that cannot be written.
     """
+    if result.get("resultType", "complete") != "complete":
+        raise McpFailed("The MCP server's tool asks for something before it answers, which is not offered here.")
     content = result.get("content")
     blocks = content if isinstance(content, list) else []
     if result.get("isError") is True:

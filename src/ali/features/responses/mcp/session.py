@@ -1,6 +1,6 @@
 """A session with one MCP server: the handshake, the list of its tools, calls, and the end.
 
-Source: Model Context Protocol, revision 2025-11-25, "Lifecycle", "Tools", "Pagination".
+Source: Model Context Protocol, revision 2025-11-25, "Lifecycle", "Tools", "Pagination"; 2026-07-28, "Discovery".
 """
 
 import asyncio
@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ali import __version__
 from ali.features.responses.mcp.failures import McpFailed, McpHttpFailed, SessionGone
 from ali.features.responses.mcp.messages import INVALID_PARAMS
 from ali.features.responses.mcp.offered import McpTool, read_tool
 from ali.features.responses.mcp.outcomes import McpOutcome, read_result
+from ali.features.responses.mcp.revisions import SELF_CONTAINED, WITH_HANDSHAKE, handshake
 from ali.features.responses.mcp.tool import McpServer
 from ali.features.responses.mcp.transport import McpTransport
 
 if TYPE_CHECKING:
     from ali.kernel.outbound.client import OutboundClient  # for types alone: 13 ms of import, for few installations
 
-REVISION: Final = "2025-11-25"
-"""What the handshake offers. A server that answers with an older one is spoken to in that."""
-REVISIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", REVISION})
+_NO_HANDSHAKE: Final = frozenset({400, 404, 405, -32022, -32020, -32602, -32601, -32600})
+"""How servers refuse `initialize` that may know requests without it alone: HTTP's statuses and JSON-RPC's codes for
+a request, version, header or method that they do not take."""
 MOST_TOOLS: Final = 200
 _MOST_PAGES: Final = 50
 _LONGEST_CURSOR: Final = 4096
@@ -112,18 +112,18 @@ class McpSession:
             return self._open
 
     async def _handshake(self, until: "_Deadline") -> McpTransport:
-        transport = McpTransport(self._client, self._server, limit_bytes=self._limits.answer_bytes)
-        params = {
-            "protocolVersion": REVISION,
-            "capabilities": {},
-            "clientInfo": {"name": "ali-api", "version": __version__},
-        }
-        result = await transport.ask("initialize", params, deadline_s=until.left_s())
+        """A way to the server on which requests can be sent, in the newest revision that both sides speak."""
+        transport = self._transport()
+        try:
+            result = await transport.ask("initialize", handshake(), deadline_s=until.left_s())
+        except McpFailed as failure:
+            if failure.code not in _NO_HANDSHAKE:
+                raise
+            return await self._discovered(until, failure)
         revision = result.get("protocolVersion")
-        if revision not in REVISIONS:
-            raise McpFailed(
-                f"The MCP server speaks none of the protocol's revisions {', '.join(sorted(REVISIONS))}. Update it."
-            )
+        if not isinstance(revision, str) or revision not in WITH_HANDSHAKE:
+            spoken = ", ".join(sorted({*WITH_HANDSHAKE, SELF_CONTAINED}))
+            raise McpFailed(f"The MCP server speaks none of the protocol's revisions {spoken}. Update it.")
         transport.protocol_version = revision
         try:
             await transport.tell("notifications/initialized", deadline_s=until.left_s())
@@ -131,6 +131,22 @@ class McpSession:
             await transport.end()
             raise
         return transport
+
+    async def _discovered(self, until: "_Deadline", refused: McpFailed) -> McpTransport:
+        """The way to a server that knows no handshake. Raises `refused` where it does not say that it is one."""
+        transport = self._transport()
+        transport.protocol_version = SELF_CONTAINED
+        try:
+            result = await transport.ask("server/discover", {}, deadline_s=until.left_s())
+        except McpFailed:
+            raise refused from None
+        supported = result.get("supportedVersions")
+        if not isinstance(supported, list) or SELF_CONTAINED not in supported:
+            raise refused
+        return transport
+
+    def _transport(self) -> McpTransport:
+        return McpTransport(self._client, self._server, limit_bytes=self._limits.answer_bytes)
 
 
 class _Deadline:

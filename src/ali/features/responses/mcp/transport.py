@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ali.features.responses.mcp import messages
 from ali.features.responses.mcp.failures import McpFailed, McpHttpFailed, SessionGone, unreached
+from ali.features.responses.mcp.revisions import SELF_CONTAINED, routing_headers, self_contained
 from ali.features.responses.mcp.tool import McpServer
 from ali.kernel.errors import AliError
 from ali.providers.sse import EventSplitter, event_data
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
 _SESSION_ID: Final = re.compile(r"[!-~]{1,1024}")
-_EVENT_ID: Final = re.compile(r"[ -~]{1,1024}")
+_EVENT_ID: Final = re.compile(rb"[!-~](?:[ -~]{0,1022}[!-~])?")
 _MOST_ANSWERS: Final = 16
 """Requests of the server's that are answered within one stream."""
 _MOST_RESUMPTIONS: Final = 10
@@ -63,12 +64,15 @@ class McpTransport:
         """
         self._last_id += 1
         waiting = _Waiting(self._last_id)
+        headers = self._headers()
+        if self.protocol_version == SELF_CONTAINED:
+            params, headers = self_contained(params), headers | routing_headers(method, params)
         body = messages.request(waiting.request_id, method, params)
         try:
             async with asyncio.timeout(deadline_s):
-                reply = await self._reply(waiting, body, deadline_s=deadline_s + _DEADLINES_APART_S)
+                reply = await self._reply(waiting, body, headers, deadline_s=deadline_s + _DEADLINES_APART_S)
         except TimeoutError as error:
-            if cancels:
+            if cancels and self.protocol_version != SELF_CONTAINED:  # there, leaving the answer says it
                 await self._post_aside(
                     messages.notification("notifications/cancelled", {"requestId": waiting.request_id})
                 )
@@ -105,28 +109,30 @@ class McpTransport:
                 limit_bytes=self._limit_bytes,
             )
 
-    async def _reply(self, waiting: _Waiting, body: bytes, *, deadline_s: float) -> dict[str, Any]:
+    async def _reply(
+        self, waiting: _Waiting, body: bytes, headers: dict[str, str], *, deadline_s: float
+    ) -> dict[str, Any]:
         """The reply, from the answer to the POST or, where its stream ended early, from what follows it."""
         async with self._client.open(
             "POST",
             self._server.url,
-            headers=self._headers(),
+            headers=headers,
             body=body,
             deadline_s=deadline_s,
             limit_bytes=self._limit_bytes,
         ) as answer:
-            await self._require_success(answer)
+            await self._require_success(answer, waiting)
             self._take_session(answer)
             reply = await self._find(answer, waiting)
         for _ in range(_MOST_RESUMPTIONS):
             if reply is not None or waiting.event_id is None:
                 break
             await asyncio.sleep(waiting.pause_s)
-            headers = {**self._headers(), "accept": _EVENTS, "last-event-id": waiting.event_id}
+            again = {**self._headers(), "accept": _EVENTS, "last-event-id": waiting.event_id}
             async with self._client.open(
-                "GET", self._server.url, headers=headers, deadline_s=deadline_s, limit_bytes=self._limit_bytes
+                "GET", self._server.url, headers=again, deadline_s=deadline_s, limit_bytes=self._limit_bytes
             ) as answer:
-                await self._require_success(answer)
+                await self._require_success(answer, waiting)
                 reply = await self._find(answer, waiting)
         if reply is None:
             raise McpFailed("The MCP server ended its answer without a reply. Try again later.")
@@ -156,7 +162,8 @@ class McpTransport:
             raise McpFailed("The MCP server began a session under a name that is not visible ASCII.")
         self.session_id = given
 
-    async def _require_success(self, answer: "OutboundAnswer") -> None:
+    async def _require_success(self, answer: "OutboundAnswer", waiting: _Waiting | None = None) -> None:
+        """Raise `McpFailed` for an answer of failure: as the protocol's own error, where it is the reply waited for."""
         status = answer.status
         if 200 <= status < 300:
             return
@@ -168,8 +175,11 @@ class McpTransport:
             text = f"The MCP server refuses the credentials (HTTP {status}). Check authorization and headers."
         else:
             text = f"The MCP server answered HTTP {status}."
-            if (said := await _said(answer)) is not None:
-                text = f"{text} It says: {said}"
+            error = await _error_in(answer)
+            if error is not None and waiting is not None and messages.is_reply_to(error, waiting.request_id):
+                messages.result_of(error)
+            if error is not None:
+                text = f"{text} It says: {messages.error_message(error)}"
         raise McpHttpFailed(text, status=status)
 
     async def _find(self, answer: "OutboundAnswer", waiting: _Waiting) -> dict[str, Any] | None:
@@ -221,23 +231,23 @@ def _media_type(answer: "OutboundAnswer") -> str:
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _said(answer: "OutboundAnswer") -> str | None:
-    """The message of the JSON-RPC error that an answer of failure carries, if it carries one."""
+async def _error_in(answer: "OutboundAnswer") -> dict[str, Any] | None:
+    """The JSON-RPC error that an answer of failure carries, if it carries one."""
     if _media_type(answer) != _JSON:
         return None
     with contextlib.suppress(AliError, McpFailed):
         for message in messages.read_messages((await answer.whole()).body):
-            if "error" in message:
-                return messages.error_message(message)
+            if message.get("error") is not None:
+                return message
     return None
 
 
 def _remember_place(event: bytes, waiting: _Waiting) -> None:
     """Keep the event's `id` and the pause (`retry`) that it asks for, by which a stream can be taken up again."""
     for line in event.splitlines():
-        name, _, value = line.decode("utf-8", errors="replace").partition(":")
-        value = value.removeprefix(" ")
-        if name == "id" and _EVENT_ID.fullmatch(value):
-            waiting.event_id = value
-        elif name == "retry" and value.isascii() and value.isdigit() and len(value) < 10:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"id" and _EVENT_ID.fullmatch(value):
+            waiting.event_id = value.decode("ascii")
+        elif name == b"retry" and value.isdigit() and len(value) < 10:
             waiting.pause_s = min(int(value) / 1000, _LONGEST_PAUSE_S)
