@@ -14,7 +14,7 @@ from tests.fixtures.service import Service
 
 TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 EXTENSIONS: Final = frozenset({"store", "presence_penalty", "frequency_penalty", "obfuscation"})
-"""What the response object has beyond the SDK's type: members of the Open Responses specification, and of OpenAI's stream."""
+"""What has no place in the SDK's types: members of the Open Responses specification, and of OpenAI's own stream."""
 _PATIENCE_S: Final = 10.0
 _KINDS: Final = {
     get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(ResponsesServerEvent)[0])

@@ -102,7 +102,8 @@ async def test_a_stored_response_can_follow_one_that_is_only_remembered_and_the_
 
 
 async def test_the_memory_of_a_connection_is_bounded(serve: Serve, simulator: Simulator) -> None:
-    async with serve(**behind(simulator), socket_memory_bytes=4000) as service, socket(service) as heard:
+    async with serve(**behind(simulator), socket_memory_bytes=2500) as service, socket(service) as heard:
+        simulator.script(*(Answer(text="ok") for _ in range(4)))
         first = await heard.answer(model=NATIVE, input="a" * 1000, store=False)
         second = await heard.answer(model=NATIVE, input="b" * 1000, store=False)
         large = await heard.answer(model=NATIVE, input="c" * 5000, store=False)
