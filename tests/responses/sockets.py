@@ -69,10 +69,7 @@ async def socket(service: Service, **client: Any) -> AsyncIterator[Heard]:  # no
     async with (
         openai_client(service, **client) as sdk,
         sdk.responses.connect(
-            websocket_connection_options={
-                "max_queue": None,
-                "close_timeout": 1.0,
-            }  # a full queue would hold up the closing
+            websocket_connection_options={"max_queue": None}  # a full queue would hold up the closing
         ) as connection,
     ):
         yield Heard(connection)
