@@ -30,7 +30,7 @@ from ali.features.responses import http as responses_http
 from ali.features.responses.compact import compact_response
 from ali.features.responses.counting import count_input_tokens
 from ali.features.responses.exchange import create_response
-from ali.kernel.edge import Doorway, EdgeRules
+from ali.kernel.edge import Doorway, EdgeRules, answered
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.log import configure_logging
 from ali.kernel.settings import Settings
@@ -63,6 +63,9 @@ class Edge:
         await self._doorway(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == RESPONSES.path:
+            await self.api.state.sockets.serve(scope, receive, send, deny=answered(send))
+            return
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None or (scope["method"] == "GET" and operation.lists_kept):
             await self._ordinary(scope, receive, send)

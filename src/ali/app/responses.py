@@ -13,6 +13,7 @@ from ali.features.responses.background import Background
 from ali.features.responses.followers import Followers
 from ali.features.responses.order import Engine
 from ali.features.responses.sealing import Seals
+from ali.features.responses.socket.sockets import Sockets
 from ali.features.responses.state import ResponseState
 from ali.kernel.settings import Settings
 
@@ -41,10 +42,17 @@ def assemble_responses(
     )
     background = Background(engine, Followers(state), runs_here=settings.background == "here")
     api.state.engine, api.state.background = engine, background
+    api.state.sockets = Sockets(
+        engine,
+        most=settings.socket_max_connections,
+        most_of_one_caller=settings.socket_max_connections_per_key,
+        memory_bytes=settings.socket_memory_bytes,
+    )
     late = asyncio.create_task(engine.state.late.run())
     # The last is done first: nothing more is taken, what runs ends, and what could not be written is tried once more.
     stack.push_async_callback(engine.state.late.drain, deadline_s=5)
     stack.push_async_callback(stop, [late])
     stack.push_async_callback(background.drain)
+    stack.push_async_callback(api.state.sockets.drain)
     if background.runs_here:
         stack.push_async_callback(stop, [asyncio.create_task(background.run())])

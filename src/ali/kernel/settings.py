@@ -222,6 +222,16 @@ class Settings(BaseSettings):
         default=600.0, gt=0, description="After so many seconds a response begins no further turn."
     )
 
+    socket_max_connections: int = Field(default=1000, ge=1, description="WebSockets that a process serves at once.")
+    socket_max_connections_per_key: int = Field(
+        default=50, ge=1, description="WebSockets that a process serves at once to one API key, or person."
+    )
+    socket_memory_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=0,
+        description="Memory of one WebSocket for responses with store: false, which its later requests go on from.",
+    )
+
     mcp_servers: tuple[AllowedMcpServer, ...] = Field(
         default=(), description="MCP servers that requests to the Responses API may name, as a JSON list; unset: none."
     )

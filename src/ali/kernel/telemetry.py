@@ -39,6 +39,11 @@ class Metrics:
         Gauge("ali_requests_in_flight", "Requests being served by this process.", registry=self.registry).set_function(
             lambda: self.in_flight
         )
+        self.sockets = 0
+        """WebSockets open in this process; as above."""
+        Gauge("ali_sockets_open", "WebSockets open in this process.", registry=self.registry).set_function(
+            lambda: self.sockets
+        )
         self.tokens = Counter(
             "ali_tokens_total",
             "Tokens used, by provider and kind (input, cached_input, output).",

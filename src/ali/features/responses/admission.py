@@ -4,8 +4,9 @@ In this order: what costs nothing first, the limits before the database, the dat
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
@@ -32,6 +33,8 @@ from ali.features.responses.weighing import MOST_BYTES_A_TOKEN, weight_bytes
 from ali.kernel.errors import AliError, InvalidRequest
 
 Json = dict[str, Any]
+Recall = Callable[[UUID], Sequence[Json] | None]
+"""What was said up to and including a response that is not stored; None where it is not remembered."""
 
 TURNS_HELD: Final = 4
 """For how many turns a budget holds money where this service runs tools; further ones begin while it lasts."""
@@ -49,10 +52,20 @@ async def admit_response(engine: Engine, arrival: Arrival, receive: Receive, *, 
     return await order_of(engine, arrival, principal, body, starts_now=starts_now)
 
 
+def nothing_recalled(_response_id: UUID) -> None:
+    """Over HTTP nothing is remembered that is not stored."""
+
+
 async def order_of(
-    engine: Engine, arrival: Arrival, principal: Principal, body: bytes, *, starts_now: bool = False
+    engine: Engine,
+    arrival: Arrival,
+    principal: Principal,
+    body: bytes,
+    *,
+    starts_now: bool = False,
+    recall: Recall = nothing_recalled,
 ) -> Order:
-    """As `admit_response`, once it is known who asks for what."""
+    """As `admit_response`, once it is known who asks for what. `recall` is asked before the database."""
     project_id = principal.require_project()
     request = read_request(body)
     principal.require_model(request.model)
@@ -68,13 +81,14 @@ async def order_of(
         streamed=request.stream,
         started_s=arrival.started_s,
     )
+    recalled = recall(request.previous_id) if request.previous_id is not None else None
     route, claimed = await counted_against_limits(engine, RESPONSES, request, record, body)
     place = Place(
         organization_id=principal.organization_id,
         project_id=project_id,
         response_id=arrival.request_id,
         conversation_id=request.conversation_id,
-        previous_id=request.previous_id,
+        previous_id=request.previous_id if recalled is None else None,
         kept=request.keeps,
     )
     head = head_of(
@@ -88,7 +102,9 @@ async def order_of(
         references = await references_of(engine, place, request)
         if request.background and not starts_now:
             head["status"] = "queued"
-        context = await _begun(engine, place, request, record=record, route=route, head=head, references=references)
+        context = await _begun(
+            engine, place, request, record=record, route=route, head=head, references=references, recalled=recalled
+        )
         begun = True
         order = Order(
             request=request,
@@ -189,7 +205,12 @@ async def _begun(
     route: Route,
     head: Json,
     references: dict[str, Json],
+    recalled: Sequence[Json] | None,
 ) -> Context:
+    """The row is there, if the response is kept, and what was said before is read or `recalled`.
+
+    A response that goes on from what is only remembered is stored with the whole of it: its chain begins there.
+    """
     sealed, events = None, None
     if request.background:
         # Sealed: an MCP server's credentials are in it.
@@ -200,16 +221,20 @@ async def _begun(
             "references": list(references.values()),
         }
         sealed, events = engine.seals.close(orjson.dumps(kept), of=place.response_id), queued_events(head)
-    return await engine.state.begin(
+    most_bytes = engine.most_history(route)
+    context = await engine.state.begin(
         place,
         head=head,
-        items=request.items,
+        items=[*(recalled or ()), *request.items],
         status=head["status"],
         background=request.background,
         request=sealed,
         events=events,
-        most_bytes=engine.most_history(route),
+        most_bytes=most_bytes,
     )
+    if recalled is None:
+        return context
+    return Context(items=list(recalled), cut=len(orjson.dumps(recalled)) > most_bytes)
 
 
 def _check_context(order: Order, context: Context) -> list[Json]:

@@ -7,7 +7,7 @@ The same for callers who wait, who stream, who come back later, and who speak ov
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import aclosing, nullcontext, suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -71,6 +71,8 @@ class ResponseRun:
         self.begun = False
         """Something was yielded: what fails from now on is told in-band."""
         self.final: Json | None = None
+        self.stops_between_turns = False
+        """Set: no further turn begins; the response ends as incomplete, `steered`."""
         self.failure: AliError | None = None
         """Why it failed, where it did after it had begun."""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -91,8 +93,9 @@ class ResponseRun:
         its usage record, which is settled.
         """
         try:
-            async for due in self._turns():
-                yield due
+            async with aclosing(self._turns()) as turns:
+                async for due in turns:
+                    yield due
         except AliError as error:
             if not self.begun and self._log is None:
                 await self._undo(error)
@@ -113,6 +116,14 @@ class ResponseRun:
             self._unsent = self._open()
         return await self._failed(error)
 
+    async def prepared(self) -> AsyncGenerator[bytes, None]:
+        """As `events`, without asking a model: what was sent is there to be gone on from. Costs no tokens."""
+        try:
+            yield self._open() + await self._settled("completed")
+        except AliError as error:
+            await self._undo(error)
+            raise
+
     async def _turns(self) -> AsyncGenerator[bytes, None]:
         order, engine, writer = self._order, self._engine, self.writer
         async with engine.mcp_sessions() if order.servers else nullcontext() as sessions:
@@ -128,14 +139,8 @@ class ResponseRun:
             items = self._items(said, compacting)
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
-                remote.recall([*order.history, *order.request.items])
-                if not self.begun:
-                    yield self._open()
-                while await remote.list_next(writer):
-                    yield writer.take()
-                writer.served = remote.served
-                await remote.run_approved([*order.history, *order.request.items], writer)
-                yield writer.take()
+                async for due in self._prepare(remote):
+                    yield due
             turns = 0
             while True:
                 turn = await self._ask(self._question(items, remote, last=self._is_last(turns, remote)))
@@ -157,10 +162,26 @@ class ResponseRun:
                     break
                 goes_on = await remote.run(calls, writer, allowed=self._calls_left(remote))
                 yield writer.take()
-                if not goes_on or self._waits_for_caller():
+                if not goes_on or self.waits_for_caller():
                     break
+                if self.stops_between_turns:
+                    yield await self._settled("incomplete", incomplete={"reason": "steered"}, tier=turn)
+                    return
                 self._spending.admit_turn()
             yield await self._ended(turn)
+
+    async def _prepare(self, remote: RemoteTools) -> AsyncGenerator[bytes, None]:
+        """List the tools of MCP servers, and make the calls that were approved."""
+        order, writer = self._order, self.writer
+        said = [*order.history, *order.request.items]
+        remote.recall(said)
+        if not self.begun:
+            yield self._open()
+        while await remote.list_next(writer):
+            yield writer.take()
+        writer.served = remote.served
+        await remote.run_approved(said, writer)
+        yield writer.take()
 
     def _open(self, turn: StreamedTurn | None = None) -> bytes:
         """The lifecycle events that come first."""
@@ -222,8 +243,8 @@ class ResponseRun:
         most = self._order.request.max_tool_calls
         return None if most is None else max(most - remote.calls_made, 0)
 
-    def _waits_for_caller(self) -> bool:
-        """Whether the turn also called tools that the caller runs."""
+    def waits_for_caller(self) -> bool:
+        """Whether the model also called tools that the caller runs."""
         answered = {item.get("call_id") for item in self.writer.output if item["type"].endswith("_output")}
         return any(
             item["type"] in ("function_call", "custom_tool_call") and item["call_id"] not in answered

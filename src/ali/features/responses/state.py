@@ -312,14 +312,17 @@ def _taken(row: TupleRow) -> Taken:
 
 
 def _context(read: list[list[Json]], *, cut: bool) -> Context:
-    """What was read, newest first, in order. A call that the model was cut off in asks for no answer."""
-    items = [
+    """What was read, newest first, in order."""
+    return Context(items=without_cut_calls([item for group in reversed(read) for item in group]), cut=cut)
+
+
+def without_cut_calls(items: Sequence[Json]) -> list[Json]:
+    """What later responses go on from: a call that the model was cut off in asks for no answer."""
+    return [
         item
-        for group in reversed(read)
-        for item in group
+        for item in items
         if not (item.get("status") == "incomplete" and item.get("type") in ("function_call", "custom_tool_call"))
     ]
-    return Context(items=items, cut=cut)
 
 
 def _unavailable() -> StateUnavailable:

@@ -19,11 +19,11 @@ from ali.kernel.edge.bodies import (
     read_json,
     too_large,
 )
-from ali.kernel.edge.errors import HostNotServed, MediaTypeRefused
+from ali.kernel.edge.errors import HostNotServed, MediaTypeRefused, OriginRefused
 from ali.kernel.edge.headers import missing
 from ali.kernel.edge.origins import Origins
 from ali.kernel.edge.proxies import ForwardedHeader, Network, Proxies
-from ali.kernel.edge.refusal import refusal
+from ali.kernel.edge.refusal import answered, refusal
 from ali.kernel.errors import AliError
 
 log = structlog.get_logger("ali.requests")
@@ -76,6 +76,9 @@ class Doorway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        if scope["type"] == "websocket":
+            await self._shake_hands(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -100,6 +103,33 @@ class Doorway:
         else:
             with_vary = True
             await self._enter(scope, receive, dressed)
+
+    async def _shake_hands(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket's handshake. Browsers send it from any page unasked, so the origin is judged here."""
+        if self._proxies is not None:
+            _apply(self._proxies, scope)
+            scope["scheme"] = {"https": "wss", "http": "ws"}.get(scope["scheme"], scope["scheme"])
+        https = scope["scheme"] == "wss"
+
+        def dressed(message: Message) -> Awaitable[None]:
+            if message["type"] == "websocket.http.response.start":
+                own = message.get("headers", ())
+                message["headers"] = [*own, *missing(own, https=https)]
+            return send(message)
+
+        found = {name: value for name, value in scope["headers"] if name in _WANTED}
+        try:
+            self._check_host(found)
+            self._check_origin(found.get(b"origin"))
+        except AliError as error:
+            await self._refuse(scope, answered(dressed), error)
+            return
+        await self._app(scope, receive, dressed)
+
+    def _check_origin(self, origin: bytes | None) -> None:
+        allowed = self._rules.cors_origins
+        if origin is not None and "*" not in allowed and origin.decode("latin-1") not in allowed:
+            raise OriginRefused("Pages of this origin may not connect. The operator can allow it in ALI_CORS_ORIGINS.")
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge the head; refuse, or let the request through with its body capped."""
