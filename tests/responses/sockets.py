@@ -10,11 +10,10 @@ from openai.resources.responses.responses import AsyncResponsesConnection
 from openai.types.responses.responses_server_event import ResponsesServerEvent
 
 from tests.contract.judges import held_to, openai_client
+from tests.contract.response_events import EXTENSIONS
 from tests.fixtures.service import Service
 
 TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
-EXTENSIONS: Final = frozenset({"store", "presence_penalty", "frequency_penalty", "obfuscation"})
-"""What has no place in the SDK's types: members of the Open Responses specification, and of OpenAI's own stream."""
 _PATIENCE_S: Final = 10.0
 _KINDS: Final = {
     get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(ResponsesServerEvent)[0])

@@ -70,6 +70,7 @@ COMMANDS = {
     "conversations": Command(
         module="ali.features.conversations.cli", attribute="app", help="List, show and delete conversations."
     ),
+    "responses": Command(module="ali.features.responses.cli", attribute="app", help="List, show and delete responses."),
     "auth": Command(module="ali.cli.auth", attribute="app", help="Look after people's sign-in and its keys."),
     "database": Command(module="ali.cli.database", attribute="app", help="Look after the database's schema."),
     "config": Command(module="ali.cli.config", attribute="config", help="Show the settings in force."),

@@ -101,6 +101,25 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.responses = Counter(
+            "ali_responses_total",
+            "Responses ended, by where they ran (foreground, background) and status (completed, incomplete, failed, "
+            "cancelled).",
+            ["where", "status"],
+            registry=self.registry,
+        )
+        self.responses_orphaned = Counter(
+            "ali_responses_orphaned_total",
+            "Responses that a dead process left, by what became of them (run_again, closed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.mcp_calls = Counter(
+            "ali_mcp_calls_total",
+            "Calls of MCP servers' tools, by result (ok, error).",
+            ["result"],
+            registry=self.registry,
+        )
         self.batches = Counter(
             "ali_batches_total",
             "Batches ended, by dialect and status (completed, failed, expired, cancelled).",

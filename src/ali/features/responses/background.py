@@ -189,6 +189,8 @@ class Background:
                 log.exception("response.unreadable", response=name)
                 await self._end_orphan(taken, [], because="Its request could not be read again; send it again.")
             else:
+                if taken.was != "queued":
+                    self.engine.gateway.metrics.responses_orphaned.labels("run_again").inc()
                 self.start(order, request_name=f"req_{order.record.id.hex}", first_number=taken.next_number)
             return
         log.warning("response.orphan_closed", response=name, background=taken.background)
@@ -200,6 +202,7 @@ class Background:
 
     async def _end_orphan(self, taken: Taken, items: list[Json], *, because: str = _DIED) -> None:
         """What a dead process left ends as it stood."""
+        self.engine.gateway.metrics.responses_orphaned.labels("closed").inc()
         head, number = taken.head, taken.next_number
         status = "cancelled" if taken.cancelling else "failed"
         for item in items:

@@ -6,20 +6,19 @@
 import asyncio
 import time
 from typing import Annotated, Any, Final, Literal
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ali.features.conversations.models import Conversation
+from ali.features.conversations.lifecycle import Home
 from ali.features.identity import Permission, Principal
-from ali.features.identity.http.access import Transaction, requires
+from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.identity.naming import Kind, read
+from ali.features.responses import library
 from ali.features.responses.background import Background
-from ali.features.responses.errors import NotCancellable, NotStreamable, ResponseNotFound
+from ali.features.responses.errors import NotCancellable, NotStreamable
 from ali.features.responses.head import with_output
 from ali.features.responses.models import StoredResponse
 from ali.features.responses.state import Place
@@ -65,16 +64,9 @@ async def retrieve_response(
 
 
 @router.delete("/{response_id}", summary="Delete a response")
-async def delete_response(response_id: str, caller: Caller, transaction: Transaction) -> Json:
+async def delete_response(response_id: str, caller: Caller, actor: Acting, transaction: Transaction) -> Json:
     """Delete it, with what it was asked and what came out. One that runs is stopped."""
-    row = await _row(transaction, caller, response_id)
-    await transaction.execute(delete(StoredResponse).where(StoredResponse.id == row.id))
-    if row.background and row.conversation_id is not None:  # nobody may be running it who would end its claim
-        await transaction.execute(
-            update(Conversation)
-            .where(Conversation.id == row.conversation_id, Conversation.claimed_by == row.id)
-            .values(claimed_by=None, claim_instance_id=None, claimed_at=None)
-        )
+    await library.remove(transaction, read(Kind.RESPONSE, response_id), home=_home(caller), actor=actor)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -138,25 +130,11 @@ async def list_input_items(
 
 async def _row(session: AsyncSession, caller: Principal, name: str) -> StoredResponse:
     """The caller's response. Raises `ResponseNotFound` for any other."""
-    caller.require_project()
-    response_id = read(Kind.RESPONSE, name)
-    found = None
-    if response_id is not None:
-        found = await session.scalar(visible_to(caller, response_id), execution_options={"populate_existing": True})
-    if found is None:
-        raise ResponseNotFound(
-            "Response not found in this project. It may have been deleted, or made with store: false."
-        )
-    return found
+    return await library.found(session, read(Kind.RESPONSE, name), home=_home(caller))
 
 
-def visible_to(caller: Principal, response_id: UUID) -> Select[StoredResponse]:
-    """The response, where the caller's project has it."""
-    return select(StoredResponse).where(
-        StoredResponse.id == response_id,
-        StoredResponse.organization_id == caller.organization_id,
-        StoredResponse.project_id == caller.require_project(),
-    )
+def _home(caller: Principal) -> Home:
+    return Home(organization_id=caller.organization_id, project_id=caller.require_project())
 
 
 def _place(row: StoredResponse) -> Place:

@@ -381,10 +381,19 @@ class ResponseRun:
             code = _ERROR_CODES.get(error.http_status, "server_error")
             head["error"] = {"code": code, "message": error.message}
         head["completed_at"] = int(time.time()) if status == "completed" else None
+        if self.final is None:  # an ending that could not be written is followed by another
+            self._tally(status)
         self.final = with_output(head, self.writer.output)
         kind = "incomplete" if status == "cancelled" else status
         self._unsent += self.writer.take()  # stays: should this ending not be written, they come before another
         return self._unsent + lifecycle_event(kind, self.final, number=self.writer.next_number)
+
+    def _tally(self, status: str) -> None:
+        metrics = self._engine.gateway.metrics
+        metrics.responses.labels("foreground" if self._log is None else "background", status).inc()
+        for item in self.writer.output:
+            if item["type"] == "mcp_call":
+                metrics.mcp_calls.labels("error" if item.get("error") else "ok").inc()
 
     async def _write_ending(self, status: str, event: bytes, *, surely: bool, error: AliError | None = None) -> None:
         """`surely`: what the database does not take now is left to be written late."""
