@@ -7,24 +7,21 @@ The same for callers who wait, who stream, who come back later, and who speak ov
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, nullcontext
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from ali.features.chat.exchange import InternalError
-from ali.features.chat.settlement import close_record, prices_tried
-from ali.features.metering import LedgerUnavailable
 from ali.features.responses.attachments import attached
 from ali.features.responses.compacting import CompactingTurn, due_compaction
-from ali.features.responses.errors import StateUnavailable, TakenOver
-from ali.features.responses.head import lifecycle_event, usage_object, with_output
+from ali.features.responses.ending import EventLog, RunEnding
+from ali.features.responses.head import lifecycle_event, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.remote import RemoteTools
-from ali.features.responses.state import Ending
 from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
@@ -35,15 +32,6 @@ Json = dict[str, Any]
 
 CHECKPOINT_S: Final = 1.0
 """How often a response that is kept leaves what it has so far."""
-_ERROR_CODES: Final = {429: "rate_limit_exceeded", 400: "invalid_prompt", 404: "invalid_prompt", 413: "invalid_prompt"}
-
-
-class EventLog(Protocol):
-    """Where the events of a background response are written before anybody sees them."""
-
-    async def rest(self) -> tuple[int, bytes]:
-        """What is not written yet, with the number of its first event: it is written with the response's end."""
-        ...
 
 
 class ResponseRun:
@@ -70,7 +58,6 @@ class ResponseRun:
         self.writer = OutputWriter(first_number=first_number + len(self._opening))
         self.begun = False
         """Something was yielded: what fails from now on is told in-band."""
-        self.final: Json | None = None
         self.stops_between_turns = False
         """Set: no further turn begins; the response ends as incomplete, `steered`."""
         self.failure: AliError | None = None
@@ -79,12 +66,15 @@ class ResponseRun:
         """Of the provider's first answer, for the caller."""
         self.dropped: tuple[str, ...] = ()
         self._spending = Spending(order)
-        self._unsent = b""
         self._compactions = 0
         """Output items that tell what came before: the next turns are shown that already."""
         self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
-        self._checkpoint: asyncio.Task[str] | None = None
-        self._settling: asyncio.Future[bytes] | None = None
+        self._end = RunEnding(engine, order, self.writer, self._spending, event_log)
+
+    @property
+    def final(self) -> Json | None:
+        """The response object, once the response has ended."""
+        return self._end.final
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, the terminal one last, once everything is settled.
@@ -98,14 +88,14 @@ class ResponseRun:
                     yield due
         except AliError as error:
             if not self.begun and self._log is None:
-                await self._undo(error)
+                await self._end.undo(error)
                 raise
             yield await self._told(error)
         except Exception:
             log.exception("response.crashed", response=self._order.name)
             bug = InternalError(f"req_{self._order.record.id.hex}")
             if not self.begun and self._log is None:
-                await self._undo(bug)
+                await self._end.undo(bug)
                 raise bug from None
             yield await self._told(bug)
 
@@ -113,15 +103,15 @@ class ResponseRun:
         """The end of a response that failed after its caller was told of it, with its beginning where that is due."""
         self.failure = error
         if not self.begun:
-            self._unsent = self._open()
+            self._end.unsent = self._open()
         return await self._failed(error)
 
     async def prepared(self) -> AsyncGenerator[bytes, None]:
         """As `events`, without asking a model: what was sent is there to be gone on from. Costs no tokens."""
         try:
-            yield self._open() + await self._settled("completed")
+            yield self._open() + await self._end.settled("completed")
         except AliError as error:
-            await self._undo(error)
+            await self._end.undo(error)
             raise
 
     async def _turns(self) -> AsyncGenerator[bytes, None]:
@@ -133,7 +123,7 @@ class ResponseRun:
                 async for due in self._compact(compacting):
                     yield due
                 if order.request.only_compacts:
-                    yield await self._settled("completed", tier=compacting.turn)
+                    yield await self._end.settled("completed", tier=compacting.turn)
                     return
                 self._spending.admit_turn()
             items = self._items(said, compacting)
@@ -153,7 +143,8 @@ class ResponseRun:
                     async for due in turn.stream.chunks():
                         yield due
                         if time.monotonic() > self._checkpoint_at_s:
-                            self._leave_checkpoint()
+                            self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
+                            self._end.leave_checkpoint()
                 finally:
                     await asyncio.shield(turn.stream.close())
                 self._spending.end_turn()
@@ -165,7 +156,7 @@ class ResponseRun:
                 if not goes_on or self.waits_for_caller():
                     break
                 if self.stops_between_turns:
-                    yield await self._settled("incomplete", incomplete={"reason": "steered"}, tier=turn)
+                    yield await self._end.settled("incomplete", incomplete={"reason": "steered"}, tier=turn)
                     return
                 self._spending.admit_turn()
             yield await self._ended(turn)
@@ -267,28 +258,18 @@ class ResponseRun:
         self._spending.answered(target, turn.relay)
         return turn
 
-    def _leave_checkpoint(self) -> None:
-        """Write what there is, beside the stream; a response that ends soon never gets here."""
-        self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
-        if self._log is not None or not self._order.place.kept:
-            return
-        if self._checkpoint is None or self._checkpoint.done():
-            state = self._engine.state
-            self._checkpoint = asyncio.create_task(state.checkpoint(self._order.place, output=self.writer.snapshot()))
-            self._checkpoint.add_done_callback(_heed)
-
     # Endings
 
     async def _ended(self, turn: StreamedTurn) -> bytes:
         reason = turn.relay.incomplete_reason
         if reason is not None:
-            return await self._settled("incomplete", incomplete={"reason": reason}, tier=turn)
-        return await self._settled("completed", tier=turn)
+            return await self._end.settled("incomplete", incomplete={"reason": reason}, tier=turn)
+        return await self._end.settled("completed", tier=turn)
 
     async def _failed(self, error: AliError) -> bytes:
         self.writer.end_all(status="incomplete")
         self.writer.take_calls()
-        return await self._settled("failed", error=error)
+        return await self._end.settled("failed", error=error)
 
     async def fail_unbegun(self, error: AliError) -> None:
         """End as failed what broke outside of `events`: a background response whose caller was told of it already."""
@@ -297,164 +278,16 @@ class ResponseRun:
     @property
     def ending(self) -> bool:
         """Its end is being written, or was: nothing stops it any more."""
-        return self._settling is not None
+        return self._end.settling is not None
 
     async def cut_off(self, status: str, *, code: str, http_status: int, error: AliError | None = None) -> bytes:
-        """End a run that was cancelled: what there is stays, what was used is settled. The terminal event.
-
-        A run whose end was being written ends as it would have.
-        """
-        if self._settling is not None:
-            try:
-                return await self._settling
-            except AliError as failed:
-                status, error = "failed", failed
-        self.writer.end_all(status="incomplete")
-        self.writer.take_calls()
-        self._charge("cancelled", status=http_status, code=code)
-        event = self._terminal(status, error=error)
-        await self._write_ending(status, event, error=error, surely=True)
-        return event
+        """End a run that was cancelled; the terminal event. As `RunEnding.cut_off`."""
+        return await self._end.cut_off(status, code=code, http_status=http_status, error=error)
 
     async def give_back(self) -> None:
-        """Another process runs it from its beginning: nothing was answered. What was used all the same is settled."""
-        order = self._order
-        self._charge("cancelled", status=503, code="service_stopping")
-        with suppress(StateUnavailable):  # then it is an orphan, and run again as well
-            await self._engine.state.requeue(order.place)
-
-    async def _settled(
-        self,
-        status: str,
-        *,
-        error: AliError | None = None,
-        incomplete: Json | None = None,
-        tier: StreamedTurn | None = None,
-    ) -> bytes:
-        """As `_settle`, which no cancellation interrupts; `cut_off` waits for it."""
-        self._settling = asyncio.ensure_future(self._settle(status, error=error, incomplete=incomplete, tier=tier))
-        return await asyncio.shield(self._settling)
-
-    async def _settle(
-        self,
-        status: str,
-        *,
-        error: AliError | None = None,
-        incomplete: Json | None = None,
-        tier: StreamedTurn | None = None,
-    ) -> bytes:
-        """Write the response's usage and its end; the terminal event, which may leave now.
-
-        The usage first: nobody reads what is not accounted for. Raises `StateUnavailable` and `LedgerUnavailable`, but
-        never for a failure, nor in the background, where nobody waits: then what cannot be written now is written late.
-        """
-        order = self._order
-        record = order.record
-        record.usage = self._spending.so_far(cut=False)
-        if tier is not None and (served := getattr(tier.relay, "service_tier", None)):
-            order.head["service_tier"] = served
-        event = self._terminal(status, error=error, incomplete=incomplete)
-        prices = self._spending.prices or prices_tried(order.route, record)
-        if error is None:
-            close_record(record, "ok", status=200, prices=prices)
-        else:
-            close_record(record, "error", status=error.http_status, error_code=error.error_code, prices=prices)
-        surely = error is not None or self._log is not None
-        ledger = self._engine.gateway.ledger
-        if isinstance(error, (StateUnavailable, LedgerUnavailable)):
-            ledger.settle_soon(record)
-        else:
-            try:
-                await ledger.settle(record)
-            except LedgerUnavailable:  # the ledger keeps it all the same, and writes it once it can
-                if not surely:
-                    raise
-        await self._write_ending(status, event, error=error, surely=surely)
-        return event
-
-    def _terminal(self, status: str, *, error: AliError | None = None, incomplete: Json | None = None) -> bytes:
-        head = self._order.head
-        head["status"] = status
-        head["usage"] = usage_object(self._spending.so_far(cut=status == "cancelled"))
-        head["incomplete_details"] = incomplete
-        if error is not None:
-            code = _ERROR_CODES.get(error.http_status, "server_error")
-            head["error"] = {"code": code, "message": error.message}
-        head["completed_at"] = int(time.time()) if status == "completed" else None
-        if self.final is None:  # an ending that could not be written is followed by another
-            self._tally(status)
-        self.final = with_output(head, self.writer.output)
-        kind = "incomplete" if status == "cancelled" else status
-        self._unsent += self.writer.take()  # stays: should this ending not be written, they come before another
-        return self._unsent + lifecycle_event(kind, self.final, number=self.writer.next_number)
-
-    def _tally(self, status: str) -> None:
-        metrics = self._engine.gateway.metrics
-        metrics.responses.labels("foreground" if self._log is None else "background", status).inc()
-        for item in self.writer.output:
-            if item["type"] == "mcp_call":
-                metrics.mcp_calls.labels("error" if item.get("error") else "ok").inc()
-
-    async def _write_ending(self, status: str, event: bytes, *, surely: bool, error: AliError | None = None) -> None:
-        """`surely`: what the database does not take now is left to be written late."""
-        order = self._order
-        if self._checkpoint is not None:
-            await asyncio.wait([self._checkpoint])
-        first, last, events = None, None, None
-        if self._log is not None:
-            first, rest = await self._log.rest()
-            last, events = self.writer.next_number, rest + event
-        asked = [item for item in order.request.items if item["type"] != "compaction_trigger"]
-        added = [*asked, *self.writer.output] if status in ("completed", "incomplete") else []
-        ending = Ending(
-            status=status,
-            head=order.head,
-            output=self.writer.output,
-            added=added if order.place.conversation_id is not None else (),
-            first_number=first,
-            last_number=last,
-            events=events,
-        )
-        state = self._engine.state
-        if isinstance(error, StateUnavailable):  # it did not answer a moment ago
-            state.settle_late(order.place, ending)
-            return
-        try:
-            await state.settle(order.place, ending)
-        except StateUnavailable as unavailable:
-            if not surely:
-                raise
-            log.warning("response.settled_late", response=order.name, error=type(unavailable).__name__)
-            if not isinstance(unavailable, TakenOver):
-                state.settle_late(order.place, ending)
-        except Exception:  # a bug; its caller shall hear of the end all the same
-            if error is None:
-                raise
-            log.exception("response.ending_refused", response=order.name)
-
-    def _charge(self, outcome: str, *, status: int, code: str) -> None:
-        """Settle what was used by a run that did not come to its end; nobody waits for it."""
-        order = self._order
-        order.record.usage = self._spending.so_far(cut=outcome == "cancelled")
-        prices = prices_tried(order.route, order.record)
-        close_record(order.record, outcome, status=status, error_code=code, prices=prices)
-        self._engine.gateway.ledger.settle_soon(order.record)
-
-    async def _undo(self, error: AliError) -> None:
-        """Nobody was told of the response: it leaves its usage record alone."""
-        order = self._order
-        self._charge("error", status=error.http_status, code=error.error_code)
-        try:
-            await self._engine.state.discard(order.place)
-        except StateUnavailable:
-            self._engine.state.discard_late(order.place)
+        """Another process runs it from its beginning: nothing was answered."""
+        await self._end.give_back()
 
 
 def _opens_nothing(_text: str) -> None:
     """The output of the turn so far holds no compaction."""
-
-
-def _heed(checkpoint: "asyncio.Task[str]") -> None:
-    """A checkpoint that could not be written is not missed: the end is written all the same."""
-    if not checkpoint.cancelled() and (error := checkpoint.exception()) is not None:
-        log.warning("response.checkpoint_failed", error_type=type(error).__name__)
