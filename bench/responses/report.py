@@ -79,7 +79,7 @@ def goals(results: Results) -> list[Goal]:
                 f"{_spread(ratio, 2)} times",
             )
         )
-    trips = [value for name in results.names("trips") for value in results.values("trips", name)]
+    trips = [spread.median for name in results.names("trips") if (spread := results.spread("trips", name))]
     most = max(trips, default=None)
     found.append(Goal("Database round trips that any response waits for", MOST_TRIPS, most, f"{most or 0:.0f}"))
     medians = [spread.median for name in results.names("history_ms") if (spread := results.spread("history_ms", name))]

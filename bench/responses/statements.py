@@ -25,7 +25,7 @@ from bench.responses.ways import ANTHROPIC_STORED, ANTHROPIC_UNSTORED, COMPATIBL
 from bench.responses.wire import OPENING, Counts, counted
 
 ITEM_BYTES: Final = 8_192
-"""Of each item of a long conversation: about 75 fit the context, as far as a request that lets itself be cut reads."""
+"""Of each item of a long conversation: about 195 are read, and 75 shown."""
 _OF_THE_SERVICE: Final = frozenset(
     {"access_epoch", "close_orphans", "idempotency", "limit_rules", "service_instance", "take_responses"}
 )

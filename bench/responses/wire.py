@@ -59,7 +59,6 @@ class _Connection:
         """Hand on the server's messages, each a byte of kind and a length, until its end."""
         counts, buffer = self._counts, b""
         while data := await reader.read(_READ):
-            writer.write(data)
             buffer += data
             at = 0
             while len(buffer) - at >= 5 and len(buffer) - at > (size := int.from_bytes(buffer[at + 1 : at + 5])):
@@ -73,6 +72,7 @@ class _Connection:
                     self._ready, self._asks = True, None
                 at += size + 1
             buffer = buffer[at:]
+            writer.write(data)  # once it is counted
 
 
 @contextmanager

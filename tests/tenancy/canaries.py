@@ -28,7 +28,12 @@ class Canary:
     columns: frozenset[str] = frozenset()
 
 
-_SAID: Final = frozenset({"conversation_item.body", "response.head", "response.input", "response_event.body"})
+_SAID: Final = frozenset(
+    {
+        *("conversation_item.body", "response.head", "response.input", "response.output", "response_event.body"),
+        *("chat_completion.messages", "chat_completion.answer"),
+    }
+)
 _NAMES: Final = frozenset({"project.name", "api_key.name", "service_account.name"})
 
 PASTED: Final = Canary(
@@ -36,14 +41,25 @@ PASTED: Final = Canary(
     value="sk-" + _word("Pasted"),
     columns=_NAMES
     | _SAID
-    | {"conversation.metadata"}
+    | {
+        "conversation.metadata",
+        "chat_completion.metadata",
+        "batch.metadata",
+        "batch.anthropic_beta",
+        "batch.model",
+        "file.name",
+    }
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose
 )
 PASSWORD: Final = Canary(name="a password", value=_word("Password"))
 TOTP: Final = Canary(name="a TOTP secret", value=base64.b32encode(secrets.token_bytes(20)).decode())
 CPF: Final = Canary(name="a CPF", value="390.533.447-05", columns=_SAID)
 PROMPT: Final = Canary(name="a prompt", value=_word("Prompt"), columns=_SAID)
-LABEL: Final = Canary(name="a label", value=_word("Label"), columns=frozenset({"conversation.metadata"}))
+LABEL: Final = Canary(
+    name="a label",
+    value=_word("Label"),
+    columns=frozenset({"conversation.metadata", "chat_completion.metadata", "batch.metadata"}),
+)
 IDEMPOTENCY_KEY: Final = Canary(name="an idempotency key", value=_word("Key"))
 PROVIDER_KEY: Final = Canary(name="a provider's key", value="sk-" + _word("Provider"))
 NAME: Final = Canary(name="a name", value=_word("Name"), columns=_NAMES)

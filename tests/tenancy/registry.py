@@ -25,8 +25,9 @@ class Call:
     `ids`: the kinds of what its path, body and headers name. `cursors`: query parameters that are places in a list.
     `members`: query parameters that name an entry of the list, which must be there.
     `filters`: query parameters that narrow an answer, in which nobody's identifier finds nothing. `of_people`: a
-    program's key is refused. `answers`: the status where nothing stands in the way. `undo`: a statement that takes the
-    act back, for what can be done once to a project or an organization.
+    program's key is refused. `form`: the fields of a multipart body, `file` a file's content. `answers`: the status
+    where nothing stands in the way. `undo`: a statement that takes the act back, for what can be done once to a project
+    or an organization.
     """
 
     over: Over
@@ -37,8 +38,11 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    form: Mapping[str, str] | None = None
     of_people: bool = False
     answers: int = 200
+    missing: int = 404
+    """The status where what the path or body names is not there, or beyond reach."""
     undo: str | None = None
 
 
@@ -79,6 +83,8 @@ _OF_A_RESPONSE: Final = {"response_id": "response"}
 _RESPONSE: Final = {"model": "gpt-4.1", "input": "Hello there"}
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _IN_CONVERSATION: Final = {"conversation_id": "conversation"}
+_COMPLETIONS: Final = "GET /v1/chat/completions"
+_ONE_COMPLETION: Final = {"completion_id": "completion"}
 _HELLO: Final = [{"role": "user", "content": "Hello there"}]
 _CHAT: Final[dict[str, Any]] = {"model": "gpt-4.1", "messages": _HELLO}
 _MESSAGE: Final[dict[str, Any]] = {"model": "claude-sonnet-5-5", "messages": _HELLO, "max_tokens": 50}
@@ -94,9 +100,17 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     "GET /v1/models/{model}": (Call(over="within", ids={"model": "model"}),),
     "POST /v1/chat/completions": (
         Call(over="acting", body=_CHAT),
+        Call(over="acting", body=_CHAT | {"store": True, "metadata": {"about": "greetings"}}),
         Call(over="acting", body=_CHAT | {"stream": True}),
         Call(over="acting", body=_MESSAGE),
     ),
+    _COMPLETIONS: (Call(over="acting", members={"after": "completion"}),),
+    f"{_COMPLETIONS}/{{completion_id}}": (Call(over="acting", ids=_ONE_COMPLETION),),
+    "POST /v1/chat/completions/{completion_id}": (
+        Call(over="acting", ids=_ONE_COMPLETION, body={"metadata": {"about": "greetings"}}),
+    ),
+    "DELETE /v1/chat/completions/{completion_id}": (Call(over="acting", ids=_ONE_COMPLETION),),
+    f"{_COMPLETIONS}/{{completion_id}}/messages": (Call(over="acting", ids=_ONE_COMPLETION),),
     "POST /v1/embeddings": (Call(over="acting", body={"model": "text-embedding-3-small", "input": "Hello there"}),),
     "POST /v1/moderations": (Call(over="acting", body={"input": "Hello there"}),),
     "POST /v1/messages": (
@@ -109,8 +123,35 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_RESPONSE),
         Call(over="acting", body=_RESPONSE | {"stream": True}),
         Call(over="acting", body=_RESPONSE | {"background": True}),
-        Call(over="acting", ids={"previous": "response"}, body=_RESPONSE | {"previous_response_id": "{previous}"}),
+        Call(
+            over="acting",
+            ids={"previous": "response"},
+            body=_RESPONSE | {"previous_response_id": "{previous}"},
+            missing=400,  # as OpenAI's
+        ),
         Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
+    ),
+    "POST /v1/responses/input_tokens": (
+        Call(over="acting", body={"model": "claude-sonnet-5-5", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids=_IN_CONVERSATION,
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "conversation": "{conversation_id}"},
+        ),
+        Call(
+            over="acting",
+            ids={"previous": "response"},
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "previous_response_id": "{previous}"},
+            missing=400,
+        ),
+    ),
+    "POST /v1/responses/compact": (
+        Call(over="acting", body={"model": "gpt-4.1", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids=_IN_CONVERSATION,
+            body={"model": "gpt-4.1", "input": "Hello there", "conversation": "{conversation_id}"},
+        ),
     ),
     f"GET {_RESPONSE_PATH}": (
         Call(over="acting", ids=_OF_A_RESPONSE),
@@ -135,6 +176,36 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     f"POST {_CONVERSATION}/items": (Call(over="acting", ids=_IN_CONVERSATION, body={"items": _HELLO}),),
     f"GET {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     f"DELETE {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
+    # files and batches
+    "POST /v1/files": (Call(over="acting", form={"purpose": "batch", "file": "A file"}),),
+    "GET /v1/files": (Call(over="acting", cursors={"after": "file"}),),
+    "GET /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
+    "DELETE /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
+    "GET /v1/files/{file_id}/content": (Call(over="acting", ids={"file_id": "file"}),),
+    "POST /v1/batches": (
+        Call(
+            over="acting",
+            ids={"file_id": "file"},
+            body={"input_file_id": "{file_id}", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+        ),
+    ),
+    "GET /v1/batches": (Call(over="acting", cursors={"after": "batch"}),),
+    "GET /v1/batches/{batch_id}": (Call(over="acting", ids={"batch_id": "batch"}),),
+    "POST /v1/batches/{batch_id}/cancel": (Call(over="acting", ids={"batch_id": "batch"}),),
+    "POST /v1/messages/batches": (Call(over="acting", body={"requests": [{"custom_id": "one", "params": _MESSAGE}]}),),
+    "GET /v1/messages/batches": (
+        Call(over="acting", cursors={"after_id": "message_batch", "before_id": "message_batch"}),
+    ),
+    "GET /v1/messages/batches/{message_batch_id}": (Call(over="acting", ids={"message_batch_id": "message_batch"}),),
+    "POST /v1/messages/batches/{message_batch_id}/cancel": (
+        Call(over="acting", ids={"message_batch_id": "message_batch"}),
+    ),
+    "DELETE /v1/messages/batches/{message_batch_id}": (
+        Call(over="acting", ids={"message_batch_id": "ended_message_batch"}),
+    ),
+    "GET /v1/messages/batches/{message_batch_id}/results": (
+        Call(over="acting", ids={"message_batch_id": "ended_message_batch"}),
+    ),
     # projects and their people
     f"GET {_PROJECTS}": _listing("within", "project"),
     f"POST {_PROJECTS}": (Call(over="organization", body={"name": "New"}),),

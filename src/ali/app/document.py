@@ -20,7 +20,8 @@ def describe(api: FastAPI) -> None:
                 described = schema["paths"].get(path, {}).get(method.lower())
                 if described is not None and asked:
                     described["x-ali-permission"] = ", ".join(sorted(permission.value for permission in asked))
-            schema["paths"] |= hot_paths()
+            for path, item in hot_paths().items():
+                schema["paths"].setdefault(path, {}).update(item)
             describe_keys(schema["paths"])
             schema.setdefault("components", {}).setdefault("schemas", {}).update(error_schemas())
             api.openapi_schema = schema

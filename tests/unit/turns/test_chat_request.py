@@ -205,7 +205,7 @@ def test_the_page_names_every_parameter_and_every_item_that_is_left_out() -> Non
     names = {
         *chat_request._CARRIED,
         *chat_request._AS_THEY_ARE,
-        *chat_tools._WITHOUT_COUNTERPART,
+        *chat_tools.WITHOUT_COUNTERPART,
         *chat_items._LEFT_OUT,
     }
     assert [name for name in sorted(names) if f"`{name}`" not in text and f"`{name}." not in text] == []

@@ -12,11 +12,14 @@ import msgspec
 import orjson
 
 from ali.features.chat.operations import Operation
+from ali.features.chat.stored.completion import Asked
+from ali.features.conversations.tags import read_metadata
 from ali.kernel.errors import InvalidRequest, NotFound
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
 _ONCE = (b"model", b"stream", b"stream_options")
+_KEPT_HERE = ("store", "metadata")
 _WHITESPACE = b" \t\r\n"
 _ABSENT = msgspec.Raw(b"")
 _MOST = 10**12
@@ -38,10 +41,12 @@ class _Chat(msgspec.Struct):
     messages: msgspec.Raw
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
+    store: bool | None = None
     # Not decoded where nobody asks, and the provider's to judge.
     max_completion_tokens: msgspec.Raw = _ABSENT
     max_tokens: msgspec.Raw = _ABSENT
     n: msgspec.Raw = _ABSENT
+    metadata: msgspec.Raw = _ABSENT
 
 
 class _Messages(msgspec.Struct):
@@ -86,6 +91,8 @@ class RequestEnvelope:
     include_usage: bool | None = None
     """As the caller said; None where it said nothing."""
     names_model: bool = True
+    asked: Asked | None = None
+    """What is to be kept of the request, for `store: true`. Such a completion is kept here, and by no provider."""
     most_tokens: int = 0
     """The most that one answer may have, for a request that was not decoded here; 0: nothing was said."""
     _seen: object = None
@@ -104,20 +111,26 @@ class RequestEnvelope:
         return max(_count(seen.max_completion_tokens), _count(seen.max_tokens)), _count(seen.n) or 1
 
     def document(self) -> dict[str, Any]:
-        """The whole body decoded, once. Raises `InvalidRequest` for what the envelope's decoder skipped over."""
+        """The body decoded, once, as a provider is to have it: without `store` and `metadata` where the completion is
+        kept here. Raises `InvalidRequest` for what the envelope's decoder skipped over.
+        """
         if self._document is None:
             try:
                 self._document = orjson.loads(self.body)
             except orjson.JSONDecodeError as error:
                 raise _not_json(error) from error
+            if self.asked is not None:
+                self._document = {name: value for name, value in self._document.items() if name not in _KEPT_HERE}
         return self._document
 
     def body_for(self, *, model: str) -> bytes:
         """The body for a provider of the caller's dialect: the same bytes, but for the model's name where an alias or
-        prefix stood there, and the request for usage that the bill needs.
+        prefix stood there, for the request for usage that the bill needs, and for what is kept here (`document`).
         """
         body = self.body
         asks_usage = self.stream and self.operation.name == "chat.completions" and self.include_usage is not True
+        if self.asked is not None:
+            return self._rewritten(model=model, asks_usage=asks_usage)
         if model != self.model or not self.names_model:
             spliced = _spliced_model(body, model) if self.names_model else None
             if spliced is None or (asks_usage and self.include_usage is not None):
@@ -134,7 +147,10 @@ class RequestEnvelope:
         if asks_usage:
             options = document.get("stream_options")
             document["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        return orjson.dumps(document)
+        try:
+            return orjson.dumps(document)
+        except orjson.JSONEncodeError as error:
+            raise InvalidRequest("The request is nested too deeply, or holds a number beyond 64 bits.") from error
 
 
 def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
@@ -167,8 +183,19 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
         stream=bool(getattr(seen, "stream", None)),
         include_usage=options.include_usage if options is not None else None,
         names_model=operation.name != "moderations" or b'"model"' in body,
+        asked=_asked(seen) if getattr(seen, "store", None) else None,
         _seen=seen,
     )
+
+
+def _asked(seen: _Chat) -> Asked:
+    """What is kept of a request with `store: true`. Raises `InvalidRequest` for its metadata."""
+    given = bytes(seen.metadata)
+    try:
+        metadata = read_metadata(orjson.loads(given) if given else None)
+    except orjson.JSONDecodeError as error:
+        raise _not_json(error) from error
+    return Asked(model=seen.model, messages=bytes(seen.messages), metadata=metadata)
 
 
 def _count(raw: msgspec.Raw) -> int:

@@ -16,12 +16,15 @@ from ali.features.chat.attempt import (
     attempt,
     estimated_usage,
 )
-from ali.features.chat.gateway import Arrival, Gateway, Receive, Send
+from ali.features.chat.gateway import Arrival, Gateway, Receive, Scope, Send
 from ali.features.chat.limit_headers import RawHeaders, limit_headers
 from ali.features.chat.operations import Operation
 from ali.features.chat.repeats import repeat_key
 from ali.features.chat.routing import Target
 from ali.features.chat.settlement import close_record, prices_tried, tell
+from ali.features.chat.stored.assembly import Assembly
+from ali.features.chat.stored.completion import KeptCompletion, kept, kept_from_body
+from ali.kernel.departure import watch
 from ali.kernel.envelopes import error_body, error_event, error_headers
 from ali.kernel.errors import AliError, Unavailable
 from ali.providers.contract import Dialect, StreamRelay, Usage
@@ -54,7 +57,7 @@ class Exchange:
 
     __slots__ = (
         "_admission", "_arrival", "_began", "_cancellable", "_gateway", "_gone", "_operation", "_receive", "_record",
-        "_relay", "_send", "_task",
+        "_relay", "_scope", "_send", "_task",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +67,7 @@ class Exchange:
         arrival: Arrival,
         admission: Admission,
         *,
+        scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -72,6 +76,7 @@ class Exchange:
         self._arrival = arrival
         self._admission = admission
         self._record = admission.record
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._began = False
@@ -83,8 +88,7 @@ class Exchange:
     async def run(self) -> None:
         """Serve the request to its end and leave its usage record behind, whatever happens."""
         self._task = asyncio.current_task()
-        watcher = asyncio.ensure_future(self._receive())
-        watcher.add_done_callback(self._caller_left)
+        unwatch = watch(self._scope, self._receive, self._caller_left)
         try:
             await self._serve()
         except AliError as error:
@@ -97,14 +101,13 @@ class Exchange:
             log.exception("request.crashed", request_id=self._arrival.name, operation=self._operation.name)
             await self._fail(InternalError(self._arrival.name))
         finally:
-            watcher.remove_done_callback(self._caller_left)
-            watcher.cancel()
+            unwatch()
             usage = self._record.usage
             self._admission.claimed.settle(self._gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             tell(self._gateway, self._record, self._arrival.name)
 
-    def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
-        """The next message after a body is the disconnect: stop the provider's work at once, it costs money."""
+    def _caller_left(self) -> None:
+        """Stop the provider's work at once: it costs money."""
         self._gone = True
         if self._cancellable and self._task is not None:
             self._cancellable = False
@@ -113,7 +116,7 @@ class Exchange:
     async def _serve(self) -> None:
         gateway, admission = self._gateway, self._admission
         key: bytes | None = None
-        if admission.cache_ttl_s:
+        if admission.cache_ttl_s and admission.envelope.asked is None:  # what is kept is no repeat of another
             key = repeat_key(
                 project_id=admission.record.project_id,
                 operation=self._operation.name,
@@ -150,8 +153,10 @@ class Exchange:
 
     async def _answer_whole(self, target: Target, answer: WholeAnswer, key: bytes | None) -> None:
         self._record.usage = answer.usage
-        self._close_record("ok", status=200, target=target)
-        await self._gateway.ledger.settle(self._record)
+        asked = self._admission.envelope.asked
+        await self._settle(
+            target, kept_from_body(answer.body, asked=asked, request_id=self._record.id) if asked else None
+        )
         headers = self._headers(answer.headers, target=target, dropped=answer.dropped)
         if answer.estimated:
             headers.append((b"x-ali-estimated", b"true"))
@@ -166,19 +171,34 @@ class Exchange:
         headers = self._headers(answer.headers, target=target, dropped=stream.dropped)
         await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
         self._began = True
-        kept: list[bytes] | None = [] if key is not None else None
+        repeatable: list[bytes] | None = [] if key is not None else None
+        asked = self._admission.envelope.asked
+        assembly = Assembly(limit_bytes=self._gateway.max_upstream_body_bytes) if asked else None
         async for due in stream.chunks():
             await send({"type": "http.response.body", "body": due, "more_body": True})
-            if kept is not None:
-                kept.append(due)
+            if repeatable is not None:
+                repeatable.append(due)
+            if assembly is not None:
+                assembly.feed(due)
         self._cancellable = False
         last = relay.finish()
-        self._record.usage = self._usage_so_far()
-        self._close_record("ok", status=200, target=target)
-        await self._gateway.ledger.settle(self._record)
+        usage = self._record.usage = self._usage_so_far()
+        completion: KeptCompletion | None = None
+        if assembly is not None and asked is not None:
+            assembly.feed(last)
+            completion = kept(assembly.completion(usage=usage), asked=asked, request_id=self._record.id)
+        await self._settle(target, completion)
         await send({"type": "http.response.body", "body": last, "more_body": False})
-        if key is not None and kept is not None and self._admission.cache_ttl_s:
-            await self._gateway.repeats.put(key, b"".join([*kept, last]), ttl_s=self._admission.cache_ttl_s)
+        if key is not None and repeatable is not None and self._admission.cache_ttl_s:
+            await self._gateway.repeats.put(key, b"".join([*repeatable, last]), ttl_s=self._admission.cache_ttl_s)
+
+    async def _settle(self, target: Target, completion: KeptCompletion | None) -> None:
+        """Commit the usage of an answer that is there, and with it the completion where it is to be kept."""
+        self._close_record("ok", status=200, target=target)
+        if completion is None:
+            await self._gateway.ledger.settle(self._record)
+        else:
+            await self._gateway.completions.settle(self._record, completion)
 
     async def _repeat(self, kept: bytes) -> None:
         self._gateway.metrics.cache.labels("hit").inc()

@@ -9,6 +9,7 @@ from uuid import UUID
 from ali.features.chat.failover import Failover
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.routing import Router
+from ali.features.chat.stored.settlement import CompletionKeeper
 from ali.features.chat.tally import Tally
 from ali.features.identity import Principal
 from ali.features.keys.authenticate import CredentialReader
@@ -46,6 +47,7 @@ class Gateway:
     router: Router
     failover: Failover
     ledger: Ledger
+    completions: CompletionKeeper
     reservations: Reservations
     limiter: Limiter
     rules: RuleBook

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ali.features.chat.operations import OPERATIONS, Operation
+from ali.features.conversations.tags import LONGEST_KEY, LONGEST_VALUE, MOST_PAIRS
 from ali.providers.contract import Dialect
 
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -11,10 +12,31 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "max_tokens": {"type": "integer", "minimum": 1},
     "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": {}}]},
     "stream": {"type": "boolean", "default": False},
+    "metadata": {
+        "type": ["object", "null"],
+        "maxProperties": MOST_PAIRS,
+        "propertyNames": {"maxLength": LONGEST_KEY},
+        "additionalProperties": {"type": "string", "maxLength": LONGEST_VALUE},
+        "description": "With `store`: texts by name, by which the completion can be found.",
+    },
     "previous_response_id": {"type": "string", "description": "The stored response to go on from."},
     "conversation": {"oneOf": [{"type": "string"}, {"type": "object"}]},
-    "store": {"type": "boolean", "default": True},
+    "store": {"type": "boolean", "description": "Keep it; where it is left out, responses are and chats are not."},
     "background": {"type": "boolean", "default": False},
+    "instructions": {"type": "string"},
+    "tools": {"type": "array", "items": {"type": "object"}},
+    "truncation": {"type": "string", "enum": ["auto", "disabled"], "default": "disabled"},
+    "context_management": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {
+                "type": {"const": "compaction"},
+                "compact_threshold": {"type": ["integer", "null"], "minimum": 1000},
+            },
+        },
+    },
 }
 _REQUIRED = {
     "chat.completions": ["model", "messages"],
@@ -23,11 +45,20 @@ _REQUIRED = {
     "embeddings": ["model", "input"],
     "moderations": ["input"],
     "responses": ["model"],
+    "responses.input_tokens": ["model"],
+    "responses.compact": ["model"],
 }
 _OPTIONAL = {
-    "chat.completions": ["stream"],
+    "chat.completions": ["stream", "store", "metadata"],
     "messages": ["stream"],
-    "responses": ["input", "stream", "previous_response_id", "conversation", "store", "background"],
+    "responses": [
+        *("input", "stream", "previous_response_id", "conversation", "store", "background"),
+        *("context_management", "truncation"),
+    ],
+    "responses.input_tokens": [
+        *("input", "instructions", "previous_response_id", "conversation", "tools", "truncation"),
+    ],
+    "responses.compact": ["input", "instructions", "previous_response_id", "conversation"],
 }
 _ERRORS = {
     "400": "The request is wrong; the message names the field.",

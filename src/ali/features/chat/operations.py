@@ -24,6 +24,8 @@ class Operation:
     permission: Permission = Permission.INFERENCE
     counts_only: bool = False
     """Counts tokens, answers nothing."""
+    lists_kept: bool = False
+    """Its path takes GET as well, an ordinary route's, for the list of what was kept."""
 
     @property
     def envelope(self) -> Envelope:
@@ -43,6 +45,7 @@ CHAT_COMPLETIONS = Operation(
     dialect=Dialect.OPENAI,
     needs="chat",
     summary="Create a chat completion",
+    lists_kept=True,
 )
 EMBEDDINGS = Operation(
     name="embeddings", path="/v1/embeddings", dialect=Dialect.OPENAI, needs="embeddings", summary="Create embeddings"
@@ -69,5 +72,23 @@ COUNT_TOKENS = Operation(
 RESPONSES = Operation(
     name="responses", path="/v1/responses", dialect=Dialect.OPENAI, needs="chat", summary="Create a response"
 )
+RESPONSE_INPUT_TOKENS = Operation(
+    name="responses.input_tokens",
+    path="/v1/responses/input_tokens",
+    dialect=Dialect.OPENAI,
+    needs="chat",
+    summary="Count a response's input tokens",
+    counts_only=True,
+)
+RESPONSE_COMPACT = Operation(
+    name="responses.compact",
+    path="/v1/responses/compact",
+    dialect=Dialect.OPENAI,
+    needs="chat",
+    summary="Compact what was said",
+)
 
-OPERATIONS = (CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS, RESPONSES)
+OPERATIONS = (
+    *(CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS),
+    *(RESPONSES, RESPONSE_INPUT_TOKENS, RESPONSE_COMPACT),
+)

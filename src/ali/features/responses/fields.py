@@ -100,10 +100,23 @@ def _format(value: object, param: str) -> None:
         member(value[name], f"{param}.{name}")
 
 
+def _management(value: object, param: str) -> None:
+    if not isinstance(value, list):
+        raise _refused(param, "a list", value)
+    for at, entry in enumerate(value):
+        where = f"{param}[{at}]"
+        structure({"compact_threshold": whole(LEAST_THRESHOLD, _MOST_TOKENS)})(entry, where)
+        one_of("compaction")(entry.get("type"), f"{where}.type")
+
+
+LEAST_THRESHOLD: Final = 1000
+"""Of tokens, at which to compact: below it a summary saves nothing. As at OpenAI."""
+
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 CHECKS: Final[dict[str, Check]] = {
     "background": boolean,
+    "context_management": _management,
     "instructions": text(10 * 1024 * 1024),
     "max_output_tokens": whole(1, _MOST_TOKENS),
     "max_tool_calls": whole(1, _MOST_TOKENS),
@@ -139,5 +152,5 @@ def check_fields(document: Mapping[str, Any]) -> None:
     if not isinstance(include, list):
         raise _refused("include", "a list", include)
     for at, word in enumerate(include):
-        if word not in INCLUDABLE:
+        if not isinstance(word, str) or word not in INCLUDABLE:
             raise _refused(f"include[{at}]", "one of " + ", ".join(sorted(INCLUDABLE)), word)

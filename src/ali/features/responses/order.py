@@ -2,25 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from ali.features.chat.admission import Claimed
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
-from ali.features.responses.history import BYTES_A_TOKEN
+from ali.features.responses.attachments import Files
 from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals
 from ali.features.responses.state import Place, ResponseState
+from ali.features.responses.weighing import MOST_BYTES_A_TOKEN
 
 Json = dict[str, Any]
-
-_READ_BYTES_A_TOKEN: Final = 8
-"""Nothing that is longer in bytes fits a window; so much is read, and the provider judges what it is sent."""
-_SPARE_BYTES: Final = 64 * 1024
-"""Read beyond what is shown of a conversation that may be cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +25,7 @@ class Engine:
 
     gateway: Gateway
     state: ResponseState
+    files: Files
     seals: Seals
     allow_list: McpAllowList
     mcp_sessions: Callable[[], McpSessions]
@@ -40,13 +37,9 @@ class Engine:
     max_history_bytes: int
     """No more of what was said before is read, whatever would fit the model."""
 
-    def most_history(self, route: Route, *, cut_by_item: bool = False) -> int:
-        """Bytes of history that are read for a request of this route: what is longer fits no model of it.
-
-        `cut_by_item`: what is read is a conversation's, item by item, and will be cut to fit: no more than that.
-        """
-        most = route.window_tokens * (BYTES_A_TOKEN if cut_by_item else _READ_BYTES_A_TOKEN)
-        return min(most + _SPARE_BYTES if cut_by_item else most, self.max_history_bytes)
+    def most_history(self, route: Route) -> int:
+        """Bytes of history that are read for a request of this route: what is longer fits no model of it."""
+        return min(route.window_tokens * MOST_BYTES_A_TOKEN, self.max_history_bytes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +57,8 @@ class Order:
     servers: tuple[McpServer, ...] = ()
     turn_bound_microusd: int = 0
     """What one turn costs at most; counted where a hard budget holds something for the response."""
+    attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The files that its items name: by id, the name and the content as a data URL."""
     references: dict[str, Json] = field(default_factory=dict)
     """Items of earlier responses that this request names by `item_reference`."""
 

@@ -184,7 +184,7 @@ def compacted(prompt: Prompt, *, serial: int, now_s: int) -> bytes:
             rest.append(text)
             continue
         part = {"type": "input_text", "text": text}
-        identifier = f"msg_sim{serial:040d}{len(kept):05d}"
+        identifier = f"msg_sim{serial}x{len(kept)}"
         kept.append({"id": identifier, "type": "message", "role": "user", "status": "completed", "content": [part]})
     hidden = encrypted("\n".join(rest))
     usage = Usage(input_tokens=prompt.tokens, output_tokens=len(hidden) // 4, reported=True)
@@ -220,7 +220,7 @@ def tools_of(body: Mapping[str, object]) -> list[dict[str, Any]]:
 
 
 def _id(prefix: str, said: Completion, index: int) -> str:
-    return f"{prefix}_sim{said.serial:040d}{index:05d}"
+    return f"{prefix}_sim{said.serial}x{index}"
 
 
 def _message(said: Completion, index: int, part: dict[str, Any]) -> dict[str, Any]:

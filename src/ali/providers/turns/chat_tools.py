@@ -6,13 +6,13 @@ from ali.kernel.errors import InvalidRequest
 from ali.providers.translate.shapes import caller_name, caller_object, caller_objects, caller_text
 
 _WORDS: Final = ("auto", "none", "required")
-_WITHOUT_COUNTERPART: Final[dict[str, object]] = {
+WITHOUT_COUNTERPART: Final[dict[str, object]] = {
     "allowed_callers": ["direct"],
     "async": False,
     "defer_loading": False,
     "output_schema": None,
 }
-"""Fields of a tool that chat has no word for, each with its default."""
+"""Fields of a tool that only the Responses API has a word for, each with its default."""
 
 
 def chat_tools(request: dict[str, Any], *, dropped: set[str]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _tool(tool: dict[str, Any], *, param: str, dropped: set[str]) -> dict[str, A
             "its own provider serves with the Responses API.",
             param=f"{param}.type",
         )
-    for name, default in _WITHOUT_COUNTERPART.items():
+    for name, default in WITHOUT_COUNTERPART.items():
         if tool.get(name) not in (None, default):
             dropped.add(f"tools.{name}")
     said: dict[str, Any] = {"name": caller_name(tool.get("name"), param=f"{param}.name")}

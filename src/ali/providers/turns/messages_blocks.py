@@ -1,7 +1,7 @@
 """Anthropic's content blocks while they stream, each written as the item or part that it is in a response."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -13,10 +13,10 @@ from ali.providers.translate.shapes import (
     provider_objects,
     provider_text,
 )
-from ali.providers.turns.messages_citations import annotation_of
+from ali.providers.turns.annotations import citation_annotation
 from ali.providers.turns.messages_tools import CUSTOM_INPUT
 from ali.providers.turns.partial_string import PartialString
-from ali.providers.turns.writer import ItemStatus, OutputWriter
+from ali.providers.turns.writer import CallKind, ItemStatus, OutputWriter
 
 Seal = Callable[[dict[str, Any]], str]
 
@@ -75,7 +75,7 @@ class TextBlock:
     def close(self, writer: OutputWriter, *, status: ItemStatus) -> None:  # noqa: ARG002 - the message's, not the part's
         """The part ends; the message goes on with the next block of text."""
         for citation in self._citations:
-            annotation = annotation_of(citation, end=self.length)
+            annotation = citation_annotation(citation, start=0, end=self.length)
             if annotation is not None:
                 writer.annotate(annotation)
         writer.end_part()
@@ -87,6 +87,7 @@ class ThinkingBlock:
     __slots__ = ("_given", "_pieces", "_seal", "_signature")
 
     def __init__(self, given: dict[str, Any], writer: OutputWriter, *, seal: Seal) -> None:
+        provider_dump({"blocks": [given]}, what="thinking")  # else it could not be sealed
         self._given = given
         self._seal = seal
         self._pieces: list[str] = []
@@ -127,8 +128,9 @@ class CallBlock:
     """A call of a function."""
 
     __slots__ = ("_given", "_key", "_wrote")
+    kind: ClassVar[CallKind] = "function_call"
 
-    def __init__(self, given: dict[str, Any], writer: OutputWriter, *, key: int, custom: bool) -> None:
+    def __init__(self, given: dict[str, Any], writer: OutputWriter, *, key: int) -> None:
         name = provider_text(given.get("name"), what="a tool's name")
         if not name:
             raise malformed("a tool's name")
@@ -137,7 +139,7 @@ class CallBlock:
         self._wrote = False
         writer.begin_call(
             key,
-            kind="custom_tool_call" if custom else "function_call",
+            kind=self.kind,
             call_id=provider_text(given.get("id"), what="a tool call's id") or new_id("call"),
             name=name,
         )
@@ -166,10 +168,11 @@ class CustomCallBlock(CallBlock):
     """A call of a custom tool: its input is the one string of the object that the model writes."""
 
     __slots__ = ("_input",)
+    kind = "custom_tool_call"
 
     def __init__(self, given: dict[str, Any], writer: OutputWriter, *, key: int) -> None:
         self._input = PartialString(CUSTOM_INPUT)
-        super().__init__(given, writer, key=key, custom=True)
+        super().__init__(given, writer, key=key)
 
     def _write(self, piece: str, writer: OutputWriter) -> None:
         if text := self._input.feed(piece):
@@ -199,4 +202,4 @@ class UnknownBlock:
 
 _OF_THINKING = ("thinking_delta", "signature_delta")
 _OF_OTHERS = ("text_delta", "citations_delta", *_OF_THINKING)
-KNOWN_DELTAS = frozenset(("input_json_delta", *_OF_OTHERS))
+KNOWN_DELTAS = ("input_json_delta", *_OF_OTHERS)

@@ -58,6 +58,12 @@ def messages_of_items(items: object, *, unseal: Unseal, dropped: set[str]) -> Me
                 turns.end_assistant()  # the result has gone to its call already
             case "mcp_list_tools":
                 pass  # what it lists stands in `tools`
+            case "compaction":
+                raise InvalidRequest(
+                    f"{where}: only the provider that compacted this can read it, and without it the conversation is "
+                    "not whole. Send the items themselves, or ask a model of that provider.",
+                    param=where,
+                )
             case str() as kind:
                 dropped.add(f"input.{kind}")
             case _:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from ali.kernel.errors import InvalidRequest
 from ali.providers.translate.shapes import caller_name, caller_object, caller_objects, caller_text
 from ali.providers.translate.tools import CHOICE_OF_WORD, anthropic_id, client_tool, settled_choice
+from ali.providers.turns.chat_tools import WITHOUT_COUNTERPART
 from ali.providers.turns.tool_names import mcp_function_name
 
 _WHOLE_OF_A_CUT_NAME: Final = 55  # what `mcp_function_name` leaves of a name that it has to cut
@@ -18,6 +19,9 @@ def tools_of_response(tools: object, *, dropped: set[str]) -> list[dict[str, Any
     said = []
     for position, tool in enumerate(caller_objects(tools or [], param="tools")):
         param = f"tools[{position}]"
+        dropped.update(
+            f"tools.{name}" for name, default in WITHOUT_COUNTERPART.items() if tool.get(name) not in (None, default)
+        )
         match tool.get("type"):
             case "function":
                 said.append(client_tool(tool, param=param))

@@ -52,7 +52,7 @@ class MessagesTurn:
     `seal` makes the `encrypted_content` of a reasoning item out of `{"blocks": [<the block>]}`, for this model alone.
     Calls of `custom_tools` are calls of custom tools. `stop_reason` is Anthropic's word; `incomplete_reason`, known
     when `finished`, is `max_output_tokens` or `content_filter` where the model was cut off, and then the last item is
-    `incomplete`. Lifecycle events are not written here. Cost: about 3 µs a delta of text, the writer's included.
+    `incomplete`. Lifecycle events are not written here. A delta of text costs about 5 µs (measured).
     """
 
     __slots__ = (
@@ -180,10 +180,9 @@ class MessagesTurn:
                 self.output_chars += block.length
             case "thinking" | "redacted_thinking":
                 self._block = ThinkingBlock(given, writer, seal=self._seal)
-            case "tool_use" if given.get("name") in self._custom_tools:
-                self._block = CustomCallBlock(given, writer, key=index)
             case "tool_use":
-                self._block = CallBlock(given, writer, key=index, custom=False)
+                custom = provider_text(given.get("name"), what="a tool's name") in self._custom_tools
+                self._block = (CustomCallBlock if custom else CallBlock)(given, writer, key=index)
             case _:
                 self._block = UnknownBlock()
 
