@@ -55,6 +55,13 @@ create function ali.read_conversation(
 language plpgsql stable security definer set search_path = pg_catalog, ali as $$
 declare found_row record; total bigint := 0;
 begin
+    if not exists (
+        select from ali.conversation c
+        where c.id = conversation and c.organization_id = organization and c.project_id = project
+    ) then
+        return query select 'not_found'::text, null::bytea;
+        return;
+    end if;
     for found_row in
         select i.body from ali.conversation_item i
         where i.conversation_id = conversation and i.organization_id = organization and i.project_id = project
@@ -307,6 +314,21 @@ language sql security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
+# How a response stands, beside each piece of its log above a number; one row without a piece where there is none. One
+# snapshot: a response that has ended has its last events in the same answer.
+READ_EVENTS: Final = """
+create function ali.read_events(organization uuid, project uuid, response uuid, after integer) returns table (
+    status text, first_number integer, last_number integer, body bytea
+)
+language sql stable security definer set search_path = pg_catalog, ali as $$
+    select r.status, e.first_number, e.last_number, e.body
+    from ali.response r
+    left join ali.response_event e on e.response_id = r.id and e.last_number > after
+    where r.id = response and r.organization_id = organization and r.project_id = project
+    order by e.first_number;
+$$
+"""
+
 # The links whose output holds items of these names: for `item_reference`.
 FIND_ITEMS: Final = """
 create function ali.find_items(organization uuid, project uuid, names text[], at_most integer) returns setof bytea
@@ -327,6 +349,7 @@ FUNCTIONS: Final = (
     TAKE_RESPONSES,
     CANCEL_RESPONSE,
     FIND_ITEMS,
+    READ_EVENTS,
     REQUEUE_RESPONSE,
 )
 
@@ -347,5 +370,6 @@ SIGNATURES: Final = (
     "take_responses(uuid, boolean, interval, integer)",
     "cancel_response(uuid, uuid, uuid)",
     "find_items(uuid, uuid, text[], integer)",
+    "read_events(uuid, uuid, uuid, integer)",
     "requeue_response(uuid, uuid, uuid, uuid)",
 )

@@ -196,7 +196,7 @@ class Background:
         log.warning("response.orphan_closed", response=name, background=taken.background)
         items = taken.output
         if taken.background:
-            pieces = await self.engine.state.events(place, after=-1)
+            _, pieces = await self.engine.state.events(place, after=-1)
             items = output_of(b"".join(piece for _, _, piece in pieces))
         await self._end_orphan(taken, items)
 

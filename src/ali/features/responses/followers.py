@@ -55,12 +55,10 @@ class Followers:
 
     async def _read(self, place: Place, after: int, wake: asyncio.Event) -> AsyncGenerator[bytes, None]:
         away_since_s: float | None = None
-        ended = False
         while True:
             wake.clear()
             try:
-                pieces = await self._state.events(place, after=after)
-                status = "" if pieces or ended else await self._state.status(place)
+                status, pieces = await self._state.events(place, after=after)
             except StateUnavailable as error:
                 now_s = time.monotonic()
                 away_since_s = away_since_s or now_s
@@ -80,11 +78,8 @@ class Followers:
                 gone = ResponseNotFound("This response was deleted while it was being read.")
                 yield error_event(gone.message, code=gone.error_code, number=max(after, 0))
                 return
-            if ended and not pieces:
+            if status not in ("queued", "in_progress"):
                 return  # the caller had its last event already
-            ended = status not in ("", "queued", "in_progress")
-            if ended:
-                continue  # its last events may have been written since they were asked for
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await wake.wait()

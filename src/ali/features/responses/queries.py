@@ -15,13 +15,4 @@ REQUEUE: Final = "select ali.requeue_response(%s, %s, %s, %s)"
 FIND_ITEMS: Final = "select * from ali.find_items(%s, %s, %s, %s)"
 READ_CHAIN: Final = "select verdict, link, input, output from ali.read_chain(%s, %s, %s, %s)"
 READ_CONVERSATION: Final = "select verdict, body from ali.read_conversation(%s, %s, %s, %s)"
-_TENANT: Final = "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)"
-EVENTS: Final = (
-    _TENANT,
-    (
-        "select first_number, last_number, body from ali.response_event "
-        "where response_id = %s and last_number >= %s order by first_number"
-    ),
-)
-HAS_CONVERSATION: Final = (_TENANT, "select 1 from ali.conversation where id = %s")
-STATUS: Final = (_TENANT, "select status from ali.response where id = %s")
+EVENTS: Final = "select status, first_number, last_number, body from ali.read_events(%s, %s, %s, %s)"

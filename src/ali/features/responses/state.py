@@ -140,13 +140,16 @@ class ResponseState:
     async def read(self, place: Place, *, most_bytes: int) -> Context:
         """What was said before, at most `most_bytes` of it, with nothing written and nothing claimed.
 
-        One round trip for a chain, three for a conversation. Raises as `begin`.
+        One round trip. Raises as `begin`.
         """
         tenant = (place.organization_id, place.project_id)
         if place.conversation_id is not None:
-            if not await self._visible(place, *queries.HAS_CONVERSATION, (place.conversation_id,)):
+            said = await self._rows(queries.READ_CONVERSATION, *tenant, place.conversation_id, most_bytes)
+            if any(verdict == "not_found" for verdict, _ in said):
                 raise conversation_not_found("conversation")
-        elif place.previous_id is not None:
+            read = [[orjson.loads(body)] for verdict, body in said if verdict == "ok"]
+            return _context(read, cut=any(verdict == "cut" for verdict, _ in said))
+        if place.previous_id is not None:
             rows = await self._rows(queries.READ_CHAIN, *tenant, place.previous_id, most_bytes)
             for verdict, link, _, _ in rows:
                 if verdict not in ("ok", "cut"):
@@ -256,29 +259,14 @@ class ResponseState:
         rows = await self._rows(queries.TAKE, self.instance_id, only_ends, DEAD_AFTER_S, at_most)
         return [_taken(row) for row in rows]
 
-    async def status(self, place: Place) -> str | None:
-        """The response's status; None where it was deleted."""
-        tenant, statement = queries.STATUS
-        rows = await self._visible(place, tenant, statement, (place.response_id,))
-        return rows[0][0] if rows else None
-
-    async def events(self, place: Place, *, after: int) -> list[tuple[int, int, bytes]]:
-        """Pieces of the event log that hold numbers above `after`, in order."""
-        tenant, statement = queries.EVENTS
-        rows = await self._visible(place, tenant, statement, (place.response_id, after + 1))
-        return [(row[0], row[1], bytes(row[2])) for row in rows]
-
-    async def _visible(
-        self, place: Place, tenant: str, statement: str, parameters: tuple[object, ...]
-    ) -> list[TupleRow]:
-        """Rows that the tenant sees. Two round trips: row-level security wants to know whose they are."""
-        try:
-            async with asyncio.timeout(_DEADLINE_S), self._pool.connection() as connection, connection.transaction():
-                await connection.execute(tenant, (str(place.organization_id), str(place.project_id)))
-                cursor = await connection.execute(statement, parameters, binary=True)
-                return await cursor.fetchall()
-        except (psycopg.OperationalError, psycopg_pool.PoolTimeout, TimeoutError) as error:
-            raise _unavailable() from error
+    async def events(self, place: Place, *, after: int) -> tuple[str | None, list[tuple[int, int, bytes]]]:
+        """A response's status (None: it was deleted), and the pieces of its log that hold numbers above `after`, in
+        order. One round trip, one snapshot: a response that has ended has its last events among them.
+        """
+        tenant = (place.organization_id, place.project_id)
+        rows = await self._rows(queries.EVENTS, *tenant, place.response_id, after)
+        pieces = [(row[1], row[2], bytes(row[3])) for row in rows if row[1] is not None]
+        return (rows[0][0] if rows else None), pieces
 
     async def _rows(self, statement: str, *parameters: object) -> list[TupleRow]:
         try:
