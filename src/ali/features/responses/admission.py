@@ -23,6 +23,7 @@ from ali.features.responses.money import most_of_turn
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.request import ResponseRequest, read_request
 from ali.features.responses.state import Context, Place, too_long
+from ali.features.responses.tools import refuse_reserved_names
 from ali.features.responses.turn import Question
 from ali.kernel.errors import InvalidRequest
 
@@ -113,6 +114,8 @@ def servers_of(engine: Engine, request: ResponseRequest) -> tuple[McpServer, ...
         parse_mcp_tool(tool, param=f"tools[{at}]", allow_list=engine.allow_list) for at, tool in request.tools.remote
     )
     refuse_repeated_labels(servers)
+    if servers:
+        refuse_reserved_names(request.document["tools"], labels=(server.label for server in servers))
     return servers
 
 

@@ -10,9 +10,10 @@ from ali.features.chat.envelope import MODEL_NAME, ModelUnknown
 from ali.features.conversations import read_items, read_metadata
 from ali.features.conversations.errors import conversation_not_found
 from ali.features.identity.naming import Kind, read
+from ali.features.responses.choice import check_choice
 from ali.features.responses.errors import PreviousResponseNotFound
 from ali.features.responses.fields import check_fields
-from ali.features.responses.tools import Tools, check_choice, read_tools
+from ali.features.responses.tools import Tools, read_tools
 from ali.kernel.errors import InvalidRequest
 
 Json = dict[str, Any]

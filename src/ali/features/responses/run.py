@@ -15,6 +15,7 @@ import structlog
 
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
+from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
@@ -111,7 +112,7 @@ class ResponseRun:
                 yield writer.take()
             turns = 0
             while True:
-                turn = await self._ask(self._question(items, remote, last=self._is_last(turns, remote)))
+                turn = await self._ask(self._question(items, remote, turns=turns))
                 turns += 1
                 try:
                     if not self.begun:
@@ -156,12 +157,21 @@ class ResponseRun:
             items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
         return items
 
-    def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, last: bool) -> Question:
+    def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, turns: int) -> Question:
+        """What the model is asked now, after so many `turns`."""
         request = self._order.request
+        parameters, functions = request.for_model(), list(request.tools.own)
+        if remote is not None:
+            last = self._is_last(turns, remote)
+            functions += () if last else remote.functions
+            offered = {} if last else remote.names
+            choice = choice_for_turn(parameters.pop("tool_choice", None), offered, first=turns == 0 and not last)
+            if choice is not None:
+                parameters["tool_choice"] = choice
         return Question(
-            parameters=request.for_model(),
+            parameters=parameters,
             items=[*items, *shown(self.writer.output, unseal=_opens_nothing)],
-            functions=[*request.tools.own, *(remote.functions if remote is not None and not last else ())],
+            functions=functions,
             hosted=request.tools.hosted,
         )
 
