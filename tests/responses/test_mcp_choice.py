@@ -98,7 +98,7 @@ def chosen(simulator: Simulator, at: int) -> tuple[list[str], list[str] | str]:
 
 @EVERY_UPSTREAM
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    "case",
     [
         (choice(), [ADD, ROLL]),
         (choice(name="add"), [ADD]),
@@ -107,8 +107,13 @@ def chosen(simulator: Simulator, at: int) -> tuple[list[str], list[str] | str]:
     ids=["a server", "a tool of a server", "allowed tools"],
 )
 async def test_the_upstream_must_call_a_function_that_stands_for_the_tool_and_then_may_answer(
-    service: Service, simulator: Simulator, dice: Address, model: str, asked: Any, expected: list[str]
+    service: Service,
+    simulator: Simulator,
+    dice: Address,
+    model: str,
+    case: tuple[Any, list[str]],
 ) -> None:
+    asked, expected = case
     simulator.script(Answer(tool_calls=(SUM,)), Answer(text="It is 42."))
     async with openai_client(service) as client:
         made = await client.responses.create(
