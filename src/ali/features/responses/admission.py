@@ -3,6 +3,7 @@
 In this order: what costs nothing first, the limits before the database, the database before money is held.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -197,13 +198,44 @@ async def _begun(
 
 
 def _check_context(order: Order, context: Context) -> None:
-    """Raises `InvalidRequest` for a context that no model takes: too long, or calls and outputs that do not match."""
+    """Raises `InvalidRequest` for a context that no model takes: too long, something twice, calls and outputs that do
+    not match, approvals of what nobody here can call.
+    """
     if context.cut and not order.request.truncates:
         raise too_long(order.route.window_tokens)
+    _refuse_what_is_there(order)
     order.references = {**{item["id"]: item for item in order.history}, **order.references}
     said = resolved([*order.history, *order.request.items], order.references)
+    _check_approvals(order, said)
     if not context.cut and not any(item.get("type") == "compaction" for item in said):
         check_outputs(said)
+
+
+def _refuse_what_is_there(order: Order) -> None:
+    known = {item["id"] for item in order.history if "id" in item}
+    for at, item in enumerate(order.request.items):
+        if item["id"] in known and item["type"] != "item_reference":
+            raise InvalidRequest(
+                f"The item {item['id']} was said before already. Send only what is new, or leave out its id.",
+                param=f"input[{at}].id",
+                code="duplicate_item",
+            )
+
+
+def _check_approvals(order: Order, said: Sequence[Json]) -> None:
+    """What is approved now can be called: its server is among this request's tools."""
+    labels = {server.label for server in order.servers}
+    asked = {item["id"]: item.get("server_label") for item in said if item["type"] == "mcp_approval_request"}
+    for at, item in enumerate(order.request.items):
+        if item["type"] == "mcp_approval_response" and item["approve"]:
+            label = asked.get(item["approval_request_id"])
+            if label is not None and label not in labels:
+                raise InvalidRequest(
+                    f"A call of the MCP server {label} is approved, which is not among this request's tools. Send its "
+                    "mcp tool again.",
+                    param=f"input[{at}]",
+                    code="mcp_server_missing",
+                )
 
 
 def _echoed_tools(request: ResponseRequest, servers: tuple[McpServer, ...]) -> list[Json] | None:

@@ -6,12 +6,15 @@ Source: OpenAI API reference, "Create a model response".
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from ali.features.conversations import check_depth
 from ali.features.conversations.includes import INCLUDABLE
+from ali.features.conversations.refusals import missing, wrong_type
 from ali.kernel.errors import InvalidRequest
 
 Check = Callable[[Any, str], None]
 
 _MOST_TOKENS: Final = 10**9
+_LONGEST_NAME: Final = 64
 
 
 def _refused(param: str, wanted: str, value: object) -> InvalidRequest:
@@ -92,23 +95,42 @@ def _format(value: object, param: str) -> None:
         return
     for name, member in (("name", text(64)), ("schema", structure({}))):
         if value.get(name) is None:
-            raise InvalidRequest(
-                f"Missing required parameter: '{param}.{name}'.",
-                param=f"{param}.{name}",
-                code="missing_required_parameter",
-            )
+            raise missing(f"{param}.{name}")
         member(value[name], f"{param}.{name}")
+
+
+def _prompt(value: object, param: str) -> None:
+    structure({"id": text(200), "version": text(200), "variables": structure({})})(value, param)
+    assert isinstance(value, dict)  # noqa: S101 - checked just above
+    if value.get("id") is None:
+        raise missing(f"{param}.id")
+
+
+def _managements(value: object, param: str) -> None:
+    if not isinstance(value, list):
+        raise wrong_type(param, value, expected="an array of objects")
+    for at, each in enumerate(value):
+        if not isinstance(each, dict):
+            raise wrong_type(f"{param}[{at}]", each, expected="an object")
+        if not isinstance(each.get("type"), str):
+            raise missing(f"{param}[{at}].type")
 
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 CHECKS: Final[dict[str, Check]] = {
     "background": boolean,
+    "background_options": structure({}),
+    "context_management": _managements,
+    "frequency_penalty": number(-2, 2),
     "instructions": text(10 * 1024 * 1024),
     "max_output_tokens": whole(1, _MOST_TOKENS),
     "max_tool_calls": whole(1, _MOST_TOKENS),
     "parallel_tool_calls": boolean,
-    "prompt": structure({"id": text(200), "version": text(200), "variables": structure({})}),
+    "moderation": structure({}),
+    "presence_penalty": number(-2, 2),
+    "prompt": _prompt,
+    "prompt_cache_options": structure({}),
     "prompt_cache_key": text(1024),
     "prompt_cache_retention": one_of("in_memory", "24h"),
     "reasoning": structure({"effort": one_of(*_EFFORTS), "summary": one_of("auto", "concise", "detailed")}),
@@ -129,6 +151,9 @@ CHECKS: Final[dict[str, Check]] = {
 
 def check_fields(document: Mapping[str, Any]) -> None:
     """Raises `InvalidRequest` for the first parameter that is not what it may be; null is as if it were not there."""
+    for name, value in document.items():
+        if name != "input" and isinstance(value, dict | list):  # items have their own measure
+            check_depth(value, param=name[:_LONGEST_NAME])
     for name, check in CHECKS.items():
         value = document.get(name)
         if value is not None:
@@ -139,5 +164,5 @@ def check_fields(document: Mapping[str, Any]) -> None:
     if not isinstance(include, list):
         raise _refused("include", "a list", include)
     for at, word in enumerate(include):
-        if word not in INCLUDABLE:
+        if not isinstance(word, str) or word not in INCLUDABLE:
             raise _refused(f"include[{at}]", "one of " + ", ".join(sorted(INCLUDABLE)), word)

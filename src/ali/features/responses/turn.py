@@ -17,6 +17,7 @@ from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Target
 from ali.features.responses.errors import ToolNotOffered
 from ali.features.responses.sealing import Seals
+from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall
 from ali.providers.translate import anthropic_version_for
 from ali.providers.turns import OutputWriter
@@ -124,6 +125,13 @@ def _prepared(
         translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal, reasons=reasons)
         native = NativeTurn(writer, provider=upstream.name, seal=seal)
         return _call(NATIVE_PATH, translated), native, translated.dropped
+    if request.get("prompt") is not None:
+        raise InvalidRequest(
+            "Prompt templates are kept at OpenAI, and this model is not served there. Send what it says as "
+            "instructions and input, or use one of OpenAI's models.",
+            param="prompt",
+            code="unsupported_parameter",
+        )
     if question.hosted:
         kind = str(question.hosted[0].get("type"))[:64]
         raise ToolNotOffered(
