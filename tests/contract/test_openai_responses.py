@@ -303,7 +303,7 @@ async def test_what_could_not_be_carried_is_named_in_a_header(
 async def test_errors_are_raised_as_what_they_are(service: Service, simulator: Simulator, model: str) -> None:
     async with openai_client(service) as client:
         with pytest.raises(openai.BadRequestError) as bad:
-            await client.responses.create(model=model, input=[{"role": "user", "content": 7}])  # type: ignore[list-item]  # on purpose
+            await client.responses.create(model=model, input=[{"role": "user", "content": 7}])  # type: ignore[list-item,misc]  # on purpose
         assert (bad.value.param, bad.value.code) == ("input[0].content", "invalid_type")
         with pytest.raises(openai.NotFoundError) as missing:
             await client.responses.retrieve(f"resp_{'0' * 32}")

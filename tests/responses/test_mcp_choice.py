@@ -24,7 +24,7 @@ LOCAL = "local/gpt-4.1"
 EVERY_UPSTREAM = pytest.mark.parametrize("model", [NATIVE, LOCAL, CLAUDE])
 ADD, ROLL = mcp_function_name("dice", "add"), mcp_function_name("dice", "roll")
 SUM = ToolCall(name=ADD, id="call_sum", arguments={"a": 20, "b": 22})
-ASK = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {}}, "strict": False}
+ASK: Any = {"type": "function", "name": "ask", "parameters": {"type": "object", "properties": {}}, "strict": False}
 
 
 def choice(**members: Any) -> Any:  # noqa: ANN401 - a request's members
@@ -163,9 +163,9 @@ async def test_a_function_that_could_be_a_servers_tool_is_refused_before_anythin
 ) -> None:
     async with openai_client(service) as client:
         with pytest.raises(openai.BadRequestError) as refused:
-            await client.responses.create(model=model, input="Sum!", tools=[tool(dice), {**ASK, "name": name}])  # type: ignore[list-item]  # as callers write them
+            await client.responses.create(model=model, input="Sum!", tools=[tool(dice), {**ASK, "name": name}])
         assert (refused.value.param, refused.value.code) == ("tools[1].name", "duplicate_tool_name")
         simulator.script(Answer(text="Yes."))
         other = {**ASK, "name": name.replace("dice", "cup")}
-        made = await client.responses.create(model=model, input="Sum?", tools=[tool(dice), other])  # type: ignore[list-item]  # as above
+        made = await client.responses.create(model=model, input="Sum?", tools=[tool(dice), other])
     assert made.output_text == "Yes.", "the names of servers that are not there are free"

@@ -15,7 +15,8 @@ from tests.unit.turns.messages_sealing import unseal
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "responses-upstreams.md"
 USER = {"role": "user", "content": "Hello"}
 FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
-MCP = {**FUNCTION, "name": mcp_function_name("docs", "find")}
+FIND = mcp_function_name("docs", "find")
+MCP = {**FUNCTION, "name": FIND}
 TOOL = {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 CUSTOM_SCHEMA = {
     "type": "object",
@@ -103,7 +104,7 @@ def test_a_parameter_is_said_in_messages(parameters: dict[str, Any], expected: d
             {"type": "auto"},
         ),
         (
-            {"type": "allowed_tools", "mode": "required", "tools": [named("function", MCP["name"])]},
+            {"type": "allowed_tools", "mode": "required", "tools": [named("function", FIND)]},
             ["mcp__docs__find"],
             {"type": "any"},
         ),
