@@ -1,6 +1,7 @@
 """Responses that are kept, as OpenAI's SDK goes on from them, fetches, lists, cancels and deletes them."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -351,3 +352,22 @@ async def test_metadata_is_kept_with_the_response(service: Service, simulator: S
         plain = await client.responses.create(model=model, input=QUESTION)
         assert plain.metadata == {}
     assert b"4711" not in simulator.requests[0].body
+
+
+async def test_background_responses_that_end_together_are_each_accounted_for_as_they_ended(
+    service: Service, simulator: Simulator
+) -> None:
+    answers = itertools.cycle([Answer(text="Yes."), Answer(text="One two three", tokens_per_second=200.0)])
+    simulator.default = lambda _: next(answers)
+    async with openai_client(service) as client:
+        for _ in range(3):
+            made = await asyncio.gather(
+                *(
+                    client.responses.create(model=model, input=QUESTION, background=True)
+                    for model in (GPT, LOCAL, CLAUDE, EXTRACTIVE) * 10
+                )
+            )
+            found = await asyncio.gather(*(ended(client, each.id) for each in made))
+            assert {each.status for each in found} == {"completed"}
+    records = await service.records()
+    assert [(record["outcome"], record["status"]) for record in records] == [("ok", 200)] * 120
