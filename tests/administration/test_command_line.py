@@ -189,6 +189,27 @@ def test_conversations_are_listed_shown_and_deleted_without_what_was_said(ali: R
     assert "conversation.deleted" in said(ali("audit", "list"))
 
 
+def test_responses_are_listed_shown_and_deleted_without_what_was_said(ali: Run, tenant: Tenant) -> None:
+    made, before = uuid7(), uuid7()
+    name = f"resp_{made.hex}"
+    with psycopg.connect(tenant.dsn) as connection:
+        connection.execute(
+            "insert into ali.response (id, organization_id, project_id, previous_id, status, background, head, input,"
+            " output) values (%s, %s, %s, %s, 'completed', true, 'Confidential', 'Confidential', 'Confidential')",
+            (made, tenant.organization_id, tenant.project_id, before),
+        )
+    listed = said(ali("responses", "list")).split()
+    assert (listed[0], listed[-2:]) == (name, ["completed", "background"])
+    shown = said(ali("responses", "show", name))
+    assert f"goes on from  resp_{before.hex}" in shown
+    assert "Confidential" not in shown
+    assert said(ali("responses", "delete", name)) == "Deleted."
+    assert said(ali("responses", "list")) == ""
+    for verb in ("show", "delete"):
+        assert refused(ali("responses", verb, name)) == "response_not_found"
+    assert "response.deleted" in said(ali("audit", "list"))
+
+
 def test_roles_are_listed_with_what_each_carries(ali: Run) -> None:
     table = json.loads(said(ali("roles", "--json")))
     assert {role: set(row["permissions"]) for role, row in table["roles"].items()} == {

@@ -354,8 +354,8 @@ async def test_pictures_and_documents_reach_the_model(service: Service, simulato
         sent = request.body.decode()
         assert PNG.partition(",")[2] in sent
         assert PDF.partition(",")[2] in sent
-    [message] = [item.to_dict() for item in listed.data]
-    assert [part["type"] for part in message["content"]] == ["input_text", "input_image", "input_file"]
+    message: Any = listed.data[0]
+    assert [part.type for part in message.content] == ["input_text", "input_image", "input_file"]
 
 
 async def test_a_document_is_quoted_from_without_any_provider(service: Service, simulator: Simulator) -> None:

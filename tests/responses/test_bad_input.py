@@ -13,12 +13,23 @@ import pytest_asyncio
 
 from ali.ops.simulator import Answer, Simulator
 from tests.administration.callers import another_tenant
-from tests.contract.judges import EXTRACTIVE, GPT
+from tests.contract.judges import CLAUDE, EXTRACTIVE, GPT
 from tests.contract.test_bad_input import WRONG_JSON, spoiled
 from tests.fixtures.service import Service
 from tests.fixtures.standing_service import Standing, standing_service
 from tests.responses.conftest import behind
-from tests.responses.wrong_requests import CONVERSATIONS, HELLO, NOBODYS, PATHS, REFUSED, RESPONSES, STATE, Case
+from tests.responses.wrong_requests import (
+    CONVERSATIONS,
+    HELLO,
+    LOCAL,
+    NOBODYS,
+    PATHS,
+    REFUSED,
+    RESPONSES,
+    STATE,
+    Case,
+    deep,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -176,3 +187,15 @@ async def test_an_item_that_is_too_large_is_refused(ground: Ground) -> None:
     body = orjson.dumps({"model": GPT, "input": [{"role": "user", "content": "x" * (33 * 1024 * 1024)}]})
     error = await ground.refuse("POST", RESPONSES, body, status=400)
     assert (error["param"], error["code"]) == ("input[0]", "item_too_large")
+
+
+@pytest.mark.parametrize("model", [GPT, LOCAL, CLAUDE, EXTRACTIVE])
+async def test_what_is_nested_as_deep_as_may_be_is_answered_or_refused(ground: Ground, model: str) -> None:
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": deep(190)}}
+    schema = {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": deep(190)}}
+    for members in ({"tools": [tool]}, {"text": {"format": schema}}, {"input": [HELLO | {"d": deep(99)}]}):
+        for stream in (False, True):
+            body = {"model": model, "input": "Hello", "stream": stream, **members}
+            status, answer = await ground.ask("POST", RESPONSES, body)
+            assert status in (200, 400), answer
+            assert "internal_error" not in str(answer)

@@ -1,5 +1,6 @@
 """Remote MCP servers in a response: listed, called between turns, approved by people; a real server of the SDK."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -128,3 +129,71 @@ async def test_calls_are_bounded_by_max_tool_calls(service: Service, simulator: 
         )
     assert made.output_text == "Enough."
     assert b'"tools"' not in simulator.requests[-1].body, "the last turn is offered none"
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_tool_whose_connection_breaks_is_told_to_the_model(
+    serve: Serve, simulator: Simulator, *, background: bool
+) -> None:
+    server: MCPServer[Any] = MCPServer("dice")
+
+    @server.tool()
+    async def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        raise ConnectionResetError(a, b)
+
+    simulator.script(Answer(tool_calls=(SUM,)), Answer(text="I cannot."))
+    async with served(server) as (dice, _):
+        allowed = {"mcp_servers": [{"url": dice.url}], "outbound_allowed_hosts": [dice.host]}
+        async with serve(**behind(simulator), **allowed) as service, openai_client(service) as client:
+            made = await client.responses.create(
+                model=LOCAL, input="Sum!", tools=[tool(dice, require_approval="never")], background=background
+            )
+            while made.status in ("queued", "in_progress"):
+                await asyncio.sleep(0.05)
+                made = await client.responses.retrieve(made.id)
+            assert made.status == "completed"
+            assert made.output_text == "I cannot."
+            [call] = [item for item in made.output if isinstance(item, McpCall)]
+            assert call.error
+            [record] = await service.records()
+            assert record["outcome"] == "ok"
+
+
+@EVERY_UPSTREAM
+async def test_what_was_said_before_is_compacted_and_an_approval_still_holds(
+    service: Service, simulator: Simulator, dice: Address, model: str
+) -> None:
+    managed: Any = [{"type": "compaction", "compact_threshold": 1000}]
+    async with openai_client(service) as client:
+        simulator.answer(Answer(tool_calls=(SUM,)))
+        asked = await client.responses.create(
+            model=model, input="What is 20 + 22? " + "Think of it well. " * 300, tools=[tool(dice)]
+        )
+        request = asked.output[-1]
+        for approve, kinds in (
+            (True, ["compaction", "mcp_call", "message"]),
+            (False, ["compaction", "message"]),
+        ):
+            simulator.script(Answer(text="They want a sum."), Answer(text="So be it."))
+            events = [
+                event
+                async for event in await client.responses.create(
+                    model=model,
+                    previous_response_id=asked.id,
+                    input=[
+                        {"type": "mcp_approval_response", "approval_request_id": str(request.id), "approve": approve}
+                    ],
+                    tools=[tool(dice)],
+                    context_management=managed,
+                    stream=True,
+                )
+            ]
+            assert [event.sequence_number for event in events] == list(range(len(events)))
+            last = events[-1]
+            assert isinstance(last, ResponseCompletedEvent)
+            assert [item.type for item in last.response.output] == kinds
+            sent = simulator.requests[-1].body
+            assert b"They want a sum." in sent
+            assert b"Think of it well" not in sent
+            assert (b"42" if approve else b"did not approve") in sent

@@ -156,6 +156,10 @@ async def test_a_tool_that_the_server_does_not_offer_fails_the_response_with_a_r
     assert not simulator.requests
 
 
+def named(name: str) -> Any:  # noqa: ANN401 - a request's member
+    return {**ASK, "name": name}
+
+
 @EVERY_UPSTREAM
 @pytest.mark.parametrize("name", [ADD, "mcp__dice__anything", "mcp__dice__"])
 async def test_a_function_that_could_be_a_servers_tool_is_refused_before_anything_runs(
@@ -163,9 +167,9 @@ async def test_a_function_that_could_be_a_servers_tool_is_refused_before_anythin
 ) -> None:
     async with openai_client(service) as client:
         with pytest.raises(openai.BadRequestError) as refused:
-            await client.responses.create(model=model, input="Sum!", tools=[tool(dice), {**ASK, "name": name}])
+            await client.responses.create(model=model, input="Sum!", tools=[tool(dice), named(name)])
         assert (refused.value.param, refused.value.code) == ("tools[1].name", "duplicate_tool_name")
         simulator.script(Answer(text="Yes."))
-        other = {**ASK, "name": name.replace("dice", "cup")}
+        other = named(name.replace("dice", "cup"))
         made = await client.responses.create(model=model, input="Sum?", tools=[tool(dice), other])
     assert made.output_text == "Yes.", "the names of servers that are not there are free"

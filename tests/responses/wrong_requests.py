@@ -47,9 +47,9 @@ TYPES: Final[list[Case]] = [
     ({"background": "yes"}, "background", VALUE),
     ({"background": 1}, "background", VALUE),
     ({"background_options": 7}, "background_options", VALUE),
-    ({"context_management": 7}, "context_management", TYPE),
-    ({"context_management": [7]}, "context_management[0]", TYPE),
-    ({"context_management": [{"compact_threshold": 1000}]}, "context_management[0].type", MISSING),
+    ({"context_management": 7}, "context_management", VALUE),
+    ({"context_management": [7]}, "context_management[0]", VALUE),
+    ({"context_management": [{"compact_threshold": 1000}]}, "context_management[0].type", VALUE),
     ({"conversation": 7}, "conversation", TYPE),
     ({"conversation": {}}, "conversation", TYPE),
     ({"conversation": {"id": 7}}, "conversation", TYPE),
@@ -211,8 +211,7 @@ TOOLS: Final[list[Case]] = [
     ({"tools": [FUNCTION | {"name": "x" * 129}]}, "tools[0].name", VALUE),
     ({"tools": [FUNCTION | {"name": 7}]}, "tools[0].name", VALUE),
     ({"tools": [FUNCTION | {"parameters": []}]}, "tools[0].parameters", TYPE),
-    ({"tools": [FUNCTION | {"parameters": deep(101)}]}, "tools", VALUE),
-    ({"tools": [FUNCTION | {"parameters": deep(300)}]}, "tools", VALUE),
+    ({"tools": [FUNCTION | {"parameters": deep(300)}]}, None, "json_too_deep"),
     ({"tools": [FUNCTION | {"strict": "yes"}]}, "tools[0].strict", TYPE),
     ({"tools": [FUNCTION | {"description": 7}]}, "tools[0].description", TYPE),
     ({"tools": [CUSTOM | {"format": "regex"}]}, "tools[0].format", TYPE),
@@ -253,12 +252,12 @@ TOOLS: Final[list[Case]] = [
 ]
 
 REST: Final[list[Case]] = [
-    ({"text": {"format": {"type": "json_schema", "name": "n", "schema": deep(200)}}}, "text", VALUE),
-    ({"prompt": {"id": "pmpt_1", "variables": deep(300)}}, "prompt", VALUE),
-    ({"whatever": deep(300)}, "whatever", VALUE),
-    ({"prompt": {"id": "pmpt_1"}, "model": CLAUDE}, "prompt", "unsupported_parameter"),
-    ({"prompt": {"id": "pmpt_1"}, "model": LOCAL}, "prompt", "unsupported_parameter"),
-    ({"prompt": {"id": "pmpt_1"}, "model": EXTRACTIVE, "input": None}, "prompt", "unsupported_parameter"),
+    ({"text": {"format": {"type": "json_schema", "name": "n", "schema": deep(200)}}}, None, "json_too_deep"),
+    ({"prompt": {"id": "pmpt_1", "variables": deep(300)}}, None, "json_too_deep"),
+    ({"whatever": deep(300)}, None, "json_too_deep"),
+    ({"prompt": {"id": "pmpt_1"}, "model": CLAUDE}, "prompt", "prompt_not_supported"),
+    ({"prompt": {"id": "pmpt_1"}, "model": LOCAL}, "prompt", "prompt_not_supported"),
+    ({"prompt": {"id": "pmpt_1"}, "model": EXTRACTIVE, "input": None}, "prompt", "prompt_not_supported"),
     ({"top_logprobs": 2, "model": CLAUDE}, "top_logprobs", "invalid_request"),
 ]
 REFUSED: Final = [*TYPES, *ITEMS, *TOOLS, *REST]

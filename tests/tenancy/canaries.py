@@ -41,7 +41,14 @@ PASTED: Final = Canary(
     value="sk-" + _word("Pasted"),
     columns=_NAMES
     | _SAID
-    | {"conversation.metadata", "chat_completion.metadata"}
+    | {
+        "conversation.metadata",
+        "chat_completion.metadata",
+        "batch.metadata",
+        "batch.anthropic_beta",
+        "batch.model",
+        "file.name",
+    }
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose
 )
 PASSWORD: Final = Canary(name="a password", value=_word("Password"))
@@ -49,7 +56,9 @@ TOTP: Final = Canary(name="a TOTP secret", value=base64.b32encode(secrets.token_
 CPF: Final = Canary(name="a CPF", value="390.533.447-05", columns=_SAID)
 PROMPT: Final = Canary(name="a prompt", value=_word("Prompt"), columns=_SAID)
 LABEL: Final = Canary(
-    name="a label", value=_word("Label"), columns=frozenset({"conversation.metadata", "chat_completion.metadata"})
+    name="a label",
+    value=_word("Label"),
+    columns=frozenset({"conversation.metadata", "chat_completion.metadata", "batch.metadata"}),
 )
 IDEMPOTENCY_KEY: Final = Canary(name="an idempotency key", value=_word("Key"))
 PROVIDER_KEY: Final = Canary(name="a provider's key", value="sk-" + _word("Provider"))

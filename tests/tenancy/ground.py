@@ -4,11 +4,15 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import psycopg
 
+from ali.features.batches.naming import BATCH, MESSAGE_BATCH, MESSAGE_RESULTS
+from ali.features.files.naming import FILE
 from ali.features.identity.naming import Kind, named
 from ali.features.keys.secret import digest, hint, mint
 from ali.features.metering.budgets.naming import BUDGET
@@ -35,12 +39,19 @@ PREFIXES: Final[Mapping[str, str]] = {
     "conversation": Kind.CONVERSATION.value,
     "response": Kind.RESPONSE.value,
     "completion": "chatcmpl-",
+    "file": FILE,
+    "batch": BATCH,
+    "message_batch": MESSAGE_BATCH,
+    "ended_message_batch": MESSAGE_BATCH,
 }
 """What can be named, and how its identifiers begin. `person` is somebody who is a member of no project, `enrolled` one
 with a second factor.
 """
 
-OF_A_PROJECT: Final = ("member", "account", "key", "budget", "limit", "event", "conversation", "response", "completion")
+OF_A_PROJECT: Final = (
+    *("member", "account", "key", "budget", "limit", "event", "conversation", "response", "completion"),
+    *("file", "batch", "message_batch", "ended_message_batch"),
+)
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
 
 _CONTENTS: Final = """
@@ -54,6 +65,11 @@ _USAGE: Final = (
     " output_tokens, reasoning_tokens, cost_microusd, started_at) values (%s, %s, %s, %s, %s, %s, 'chat.completions',"
     " 'gpt-4.1', 'ok', false, false, 1, true, 1, 0, 0, 1, 0, 1, now() - interval '1 hour')"
 )
+
+
+_BOUNDARY: Final = "the-boundary-of-the-form"
+FORM_TYPE: Final = f"multipart/form-data; boundary={_BOUNDARY}"
+"""The content-type of `as_form`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +92,14 @@ class SignedIn:
 
 
 class Ground:
-    """Makes things in the database as its owner, beside the service; each call one or two statements."""
+    """Makes things in the database as its owner, beside the service; each call one or two statements.
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    `home`: the service's, in which it keeps the bytes of files.
+    """
+
+    def __init__(self, connection: psycopg.Connection, *, home: Path) -> None:
         self._connection = connection
+        self._home = home
         tables = connection.execute(
             "select c.table_name from information_schema.columns c join information_schema.tables t"
             " using (table_schema, table_name) where c.table_schema = 'ali' and c.column_name = 'organization_id'"
@@ -207,6 +227,8 @@ class Ground:
                 self.session(made, organization, person)
             case "completion" | "conversation" | "response":
                 self._said(kind, made, organization, project)
+            case "file" | "batch" | "message_batch" | "ended_message_batch":
+                self.filed(made, organization, project, kind=kind)
             case _:
                 raise ValueError(kind)
         return PREFIXES[kind] + made.hex
@@ -242,6 +264,41 @@ class Ground:
                     " output) values (%s, %s, %s, 'cancelled', true, %s, %s, '[]')",
                     *(made, organization, project, as_json(head), as_json([{"id": item_of(made.hex), **asked}])),
                 )
+
+    def file(self, made: UUID, organization: UUID, project: UUID, *, purpose: str) -> str:
+        """A file of four bytes, by the name of its object."""
+        name = f"{project.hex}/{secrets.token_hex(16)}"
+        place = self._home / "objects" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"{}\n\n")
+        self.run(
+            "insert into ali.file (id, organization_id, project_id, purpose, name, size_bytes, object_name, state)"
+            " values (%s, %s, %s, %s, 'a file', 4, %s, 'ready')",
+            *(made, organization, project, purpose, name),
+        )
+        return name
+
+    def filed(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
+        """A file, or a batch over one."""
+        if kind == "file":
+            self.file(made, organization, project, purpose="batch")
+        else:
+            self.batch(made, organization, project, kind=kind)
+
+    def batch(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
+        """A batch of nobody's that waits to be run, or one that has ended."""
+        source, output, ended = uuid7(), uuid7(), kind == "ended_message_batch"
+        name = self.file(source, organization, project, purpose="batch")
+        if ended:
+            self.file(output, organization, project, purpose=MESSAGE_RESULTS)
+        self.run(
+            "insert into ali.batch (id, organization_id, project_id, dialect, status, endpoint, input_file_id,"
+            " input_object, output_ttl_s, expires_at, ended_at, output_file_id) values (%s, %s, %s, %s, %s,"
+            " '/v1/messages', %s, %s, 3600, now() + interval '1 day', %s, %s)",
+            *(made, organization, project, "openai" if kind == "batch" else "anthropic"),
+            *("completed" if ended else "validating", source, name),
+            *((datetime.now(UTC), output) if ended else (None, None)),
+        )
 
     def person(self, made: UUID, organization: UUID, *, role: str) -> None:
         """Somebody of the organization."""
@@ -336,6 +393,17 @@ def neighbour_of(name: str) -> str:
     if name.endswith("@example.org"):
         return "nobody@example.org"
     return name[:-6] + f"{int(name[-6:], 16) ^ 0x5A5A5A:06x}"
+
+
+def as_form(fields: Mapping[str, str]) -> bytes:
+    """A request's multipart body; the field `file` is a file."""
+    parts = (
+        f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"'
+        + ('; filename="a file"' if name == "file" else "")
+        + f"\r\n\r\n{value}\r\n"
+        for name, value in fields.items()
+    )
+    return f"{''.join(parts)}--{_BOUNDARY}--\r\n".encode()
 
 
 def as_json(value: object) -> bytes:

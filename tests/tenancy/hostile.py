@@ -88,6 +88,16 @@ def in_the_body(request: Request, *, schema: Mapping[str, Any], document: Mappin
         yield replace(request, body=body)
 
 
+def in_a_form(request: Request) -> Iterator[Request]:
+    """`request` with its multipart body cut off at each place, and with its words replaced."""
+    valid = request.body or b""
+    for length in range(0, len(valid), 7):
+        yield replace(request, body=valid[:length])
+    for word in (b"purpose", b"batch", b"file", b"name=", b"form-data", b"A file", b"\r\n", b"--"):
+        for text in (b"", b"\x00", b"\xff\xfe", b'"', b"x" * 3000, *map(str.encode, INJECTIONS)):
+            yield replace(request, body=valid.replace(word, text))
+
+
 def fields_of(schema: Mapping[str, Any], *, document: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
     """The paths of all fields of a schema; of an array, of its first item."""
     if reference := schema.get("$ref"):

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from ali.features.identity.roles import Permission
 from ali.kernel.ids import uuid7
-from tests.tenancy.ground import OF_AN_ORGANIZATION, Land, as_json, neighbour_of
+from tests.tenancy.ground import FORM_TYPE, OF_AN_ORGANIZATION, Land, as_form, as_json, neighbour_of
 from tests.tenancy.registry import REGISTRY, Call
 from tests.tenancy.standing import STANDINGS, Standing
 from tests.tenancy.wire import Request
@@ -195,12 +195,12 @@ def written(
     target = _NAME.sub(lambda found: quote(values[found[1]], safe=""), path)
     if query := call.query if query is None else query:
         target += "?" + urlencode(query)
-    return Request(
-        method=method,
-        target=target,
-        headers=tuple((call.headers if headers is None else headers).items()),
-        body=None if call.body is None else as_json(filled(call.body, values)),
-    )
+    body = None if call.body is None else as_json(filled(call.body, values))
+    named = dict(call.headers if headers is None else headers)
+    if call.form is not None:
+        body = as_form(call.form)
+        named.setdefault("content-type", FORM_TYPE)
+    return Request(method=method, target=target, headers=tuple(named.items()), body=body)
 
 
 def filled(template: Any, values: Mapping[str, str]) -> Any:  # noqa: ANN401 - any JSON

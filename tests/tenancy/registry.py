@@ -25,8 +25,9 @@ class Call:
     `ids`: the kinds of what its path, body and headers name. `cursors`: query parameters that are places in a list.
     `members`: query parameters that name an entry of the list, which must be there.
     `filters`: query parameters that narrow an answer, in which nobody's identifier finds nothing. `of_people`: a
-    program's key is refused. `answers`: the status where nothing stands in the way. `undo`: a statement that takes the
-    act back, for what can be done once to a project or an organization.
+    program's key is refused. `form`: the fields of a multipart body, `file` a file's content. `answers`: the status
+    where nothing stands in the way. `undo`: a statement that takes the act back, for what can be done once to a project
+    or an organization.
     """
 
     over: Over
@@ -37,6 +38,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    form: Mapping[str, str] | None = None
     of_people: bool = False
     answers: int = 200
     missing: int = 404
@@ -129,6 +131,28 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         ),
         Call(over="acting", ids=_IN_CONVERSATION, body=_RESPONSE | {"conversation": "{conversation_id}"}),
     ),
+    "POST /v1/responses/input_tokens": (
+        Call(over="acting", body={"model": "claude-sonnet-5-5", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids=_IN_CONVERSATION,
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "conversation": "{conversation_id}"},
+        ),
+        Call(
+            over="acting",
+            ids={"previous": "response"},
+            body={"model": "claude-sonnet-5-5", "input": "Hello there", "previous_response_id": "{previous}"},
+            missing=400,
+        ),
+    ),
+    "POST /v1/responses/compact": (
+        Call(over="acting", body={"model": "gpt-4.1", "input": "Hello there"}),
+        Call(
+            over="acting",
+            ids=_IN_CONVERSATION,
+            body={"model": "gpt-4.1", "input": "Hello there", "conversation": "{conversation_id}"},
+        ),
+    ),
     f"GET {_RESPONSE_PATH}": (
         Call(over="acting", ids=_OF_A_RESPONSE),
         Call(over="acting", ids=_OF_A_RESPONSE, query={"stream": "true", "starting_after": "1"}),
@@ -152,6 +176,36 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     f"POST {_CONVERSATION}/items": (Call(over="acting", ids=_IN_CONVERSATION, body={"items": _HELLO}),),
     f"GET {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     f"DELETE {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
+    # files and batches
+    "POST /v1/files": (Call(over="acting", form={"purpose": "batch", "file": "A file"}),),
+    "GET /v1/files": (Call(over="acting", cursors={"after": "file"}),),
+    "GET /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
+    "DELETE /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
+    "GET /v1/files/{file_id}/content": (Call(over="acting", ids={"file_id": "file"}),),
+    "POST /v1/batches": (
+        Call(
+            over="acting",
+            ids={"file_id": "file"},
+            body={"input_file_id": "{file_id}", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+        ),
+    ),
+    "GET /v1/batches": (Call(over="acting", cursors={"after": "batch"}),),
+    "GET /v1/batches/{batch_id}": (Call(over="acting", ids={"batch_id": "batch"}),),
+    "POST /v1/batches/{batch_id}/cancel": (Call(over="acting", ids={"batch_id": "batch"}),),
+    "POST /v1/messages/batches": (Call(over="acting", body={"requests": [{"custom_id": "one", "params": _MESSAGE}]}),),
+    "GET /v1/messages/batches": (
+        Call(over="acting", cursors={"after_id": "message_batch", "before_id": "message_batch"}),
+    ),
+    "GET /v1/messages/batches/{message_batch_id}": (Call(over="acting", ids={"message_batch_id": "message_batch"}),),
+    "POST /v1/messages/batches/{message_batch_id}/cancel": (
+        Call(over="acting", ids={"message_batch_id": "message_batch"}),
+    ),
+    "DELETE /v1/messages/batches/{message_batch_id}": (
+        Call(over="acting", ids={"message_batch_id": "ended_message_batch"}),
+    ),
+    "GET /v1/messages/batches/{message_batch_id}/results": (
+        Call(over="acting", ids={"message_batch_id": "ended_message_batch"}),
+    ),
     # projects and their people
     f"GET {_PROJECTS}": _listing("within", "project"),
     f"POST {_PROJECTS}": (Call(over="organization", body={"name": "New"}),),

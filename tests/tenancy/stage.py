@@ -89,9 +89,11 @@ class Stage:
 
 @asynccontextmanager
 async def staged(dsn: str, home: Path, **values: object) -> AsyncIterator[Stage]:
-    """The service, in a database that others may use too; settings as for `running`."""
+    """The service, in a database that others may use too; settings as for `running`. What it is asked for alone changes
+    anything: batches are not run.
+    """
     with psycopg.connect(dsn, autocommit=True) as connection:
-        ground = Ground(connection)
+        ground = Ground(connection, home=home)
         organization = ground.organization()
         own, other = ground.land(organization), ground.land(organization)
         foreign = ground.land(ground.organization())
@@ -101,7 +103,7 @@ async def staged(dsn: str, home: Path, **values: object) -> AsyncIterator[Stage]
         stranger = ground.credential(OWNER, foreign)
         async with (
             Simulator() as simulator,
-            running(_tenant(dsn, own), home, **providers(simulator), **values) as service,
+            running(_tenant(dsn, own), home, **providers(simulator), **({"background": "worker"} | values)) as service,
         ):
             for standing in set(STANDINGS) - credentials.keys():
                 credentials[standing] = await _token(service, ground.signed_in(standing, own))

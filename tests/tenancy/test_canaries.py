@@ -65,7 +65,7 @@ async def flight(database_dsn: str, redis_server: RedisServer) -> AsyncIterator[
     with ExitStack() as stack:
         connection = stack.enter_context(psycopg.connect(database_dsn, autocommit=True))
         home = stack.enter_context(temporary_home())
-        ground = Ground(connection)
+        ground = Ground(connection, home=home)
         own = ground.land(ground.organization())
         async with Simulator(api_key=PROVIDER_KEY.value) as simulator:
             places = {
@@ -181,7 +181,7 @@ def _fitting(
     if operation.startswith("POST "):
         key = f"{IDEMPOTENCY_KEY.value}-{len(flight.answers)}"
         request = with_key(replace(request, headers=(*request.headers, ("x-ali-cache-ttl", "60"))), key)
-    if request.body is None:
+    if request.body is None or call.form is not None:
         return request
     fields = {path[0] for path in hostile.fields_of(_schema(described), document=document)}
     body = json.loads(request.body)
@@ -206,7 +206,7 @@ def _unfitting(
         yield replace(request, headers=(*others, (name, PASTED.value)))
     for place in names:
         yield written(operation, call, names=names | {place: PASTED.value})
-    if request.body is not None:
+    if request.body is not None and call.form is None:
         body = json.loads(request.body)
         yield replace(request, body=json.dumps(body | canaries.UNKNOWN).encode())
         yield replace(request, body=f'{{"name": "{PASTED.value} {PROMPT.value}'.encode())

@@ -61,7 +61,11 @@ def _hostile(stage: Stage, operation: str) -> Iterator[Request]:
         yield from hostile.in_the_path(request, template=template)
         yield from hostile.in_the_query(request, operation=described)
         if "requestBody" in described:
-            schema = described["requestBody"]["content"]["application/json"]["schema"]
+            content = described["requestBody"]["content"]
+            if "application/json" not in content:
+                yield from hostile.in_a_form(request)
+                continue
+            schema = content["application/json"]["schema"]
             yield from hostile.in_the_body(request, schema=schema, document=stage.document)
 
 

@@ -8,7 +8,10 @@ from contextlib import AsyncExitStack
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from ali.app.outbound import mcp_allow_list, mcp_sessions, webhook_post
+from ali.app.batches import assemble_batches, assemble_files
+from ali.app.chores import stop
+from ali.app.outbound import webhook_post
+from ali.app.responses import assemble_responses
 from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
 from ali.features.chat.failover import Failover
@@ -25,9 +28,6 @@ from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
-from ali.features.responses.background import Background
-from ali.features.responses.order import Engine
-from ali.features.responses.sealing import Seals
 from ali.features.responses.state import ResponseState
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
@@ -95,7 +95,7 @@ async def assemble(
         *(desk.letters.run(), desk.records.run()),
     )
     chores = [asyncio.create_task(chore) for chore in running]
-    stack.push_async_callback(_stop, chores)
+    stack.push_async_callback(stop, chores)
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
     router = router_over(upstreams, settings)
@@ -119,7 +119,7 @@ async def assemble(
         max_body_bytes=settings.max_body_bytes,
         wait_s=settings.idempotency_wait_s,
     )
-    gateway = Gateway(
+    api.state.gateway = gateway = Gateway(
         authenticator=authenticator,
         router=router,
         failover=Failover(budget=RetryBudget(), tally=tally, rng=random.SystemRandom()),
@@ -136,51 +136,20 @@ async def assemble(
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
-    api.state.gateway = gateway
-    await _assemble_responses(
-        api,
-        settings,
-        stack,
-        gateway=gateway,
-        state=ResponseState(pool, instance_id=instance_id),
-        hmac_secret=hmac_secret,
+    files = assemble_files(api, settings, stack, pool=pool)
+    state = ResponseState(pool, instance_id=instance_id)
+    assemble_responses(*(api, settings, stack), gateway=gateway, state=state, files=files, hmac_secret=hmac_secret)
+    assemble_batches(
+        *(api, settings, stack),
+        pool=pool,
+        files=files,
+        authenticator=authenticator,
+        metrics=metrics,
+        instance_id=instance_id,
     )
-
-
-async def _assemble_responses(
-    api: FastAPI,
-    settings: Settings,
-    stack: AsyncExitStack,
-    *,
-    gateway: Gateway,
-    state: ResponseState,
-    hmac_secret: bytes,
-) -> None:
-    engine = Engine(
-        gateway=gateway,
-        state=state,
-        seals=Seals(hmac_secret),
-        allow_list=mcp_allow_list(settings),
-        mcp_sessions=mcp_sessions(settings),
-        max_turns=settings.response_max_turns,
-        max_run_s=settings.response_max_s,
-        max_history_bytes=settings.max_body_bytes,
-    )
-    background = Background(engine, runs_here=settings.background == "here")
-    api.state.engine, api.state.background = engine, background
-    if background.runs_here:
-        chore = asyncio.create_task(background.run())
-        stack.push_async_callback(_stop, [chore])
-    stack.push_async_callback(background.drain)
 
 
 def _offer(api: FastAPI, **objects: object) -> None:
     """What routes find in `request.app.state`."""
     for name, value in objects.items():
         setattr(api.state, name, value)
-
-
-async def _stop(chores: list[asyncio.Task[None]]) -> None:
-    for chore in chores:
-        chore.cancel()
-    await asyncio.gather(*chores, return_exceptions=True)

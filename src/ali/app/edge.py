@@ -12,23 +12,32 @@ from ali.app.document import describe
 from ali.app.operations import add_operator_routes
 from ali.app.ordinary import Ordinary
 from ali.app.stores import limiter_kind, repeats_kind
+from ali.features.batches.http import MESSAGE_BATCHES_PATH
+from ali.features.batches.http import ROUTERS as BATCHES_ROUTERS
+from ali.features.batches.naming import MOST_MESSAGE_BYTES
 from ali.features.chat.gateway import Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse, serve
 from ali.features.chat.http import ROUTERS as CHAT_ROUTERS
-from ali.features.chat.operations import OPERATIONS, RESPONSES
+from ali.features.chat.operations import OPERATIONS, RESPONSE_COMPACT, RESPONSE_INPUT_TOKENS, RESPONSES
 from ali.features.conversations import http as conversations_http
+from ali.features.files.http import PATH as FILES_PATH
+from ali.features.files.http import ROUTERS as FILES_ROUTERS
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
 from ali.features.metering.http import ROUTERS as METERING_ROUTERS
 from ali.features.responses import http as responses_http
+from ali.features.responses.compact import compact_response
+from ali.features.responses.counting import count_input_tokens
 from ali.features.responses.exchange import create_response
-from ali.kernel.edge import Doorway, EdgeRules
+from ali.kernel.edge import Doorway, EdgeRules, answered
 from ali.kernel.errors import MethodNotAllowed
 from ali.kernel.log import configure_logging
 from ali.kernel.settings import Settings
 from ali.kernel.web import answer_errors
 
+_FORM_BYTES: Final = 64 * 1024
+"""What a form has around its file at most."""
 _HOT: Final = {operation.path: operation for operation in OPERATIONS}
 
 
@@ -45,6 +54,7 @@ class Edge:
 
     def __init__(self, api: FastAPI, *, rules: EdgeRules) -> None:
         self.api = api
+        api.state.route = self._route
         self._ordinary = Ordinary(api, lambda: api.state.metrics)
         self._doorway = Doorway(Once(self._route, lambda: api.state.keeping), rules)
 
@@ -53,6 +63,9 @@ class Edge:
         await self._doorway(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == RESPONSES.path:
+            await self.api.state.sockets.serve(scope, receive, send, deny=answered(send))
+            return
         operation = _HOT.get(scope["path"]) if scope["type"] == "http" else None
         if operation is None or (scope["method"] == "GET" and operation.lists_kept):
             await self._ordinary(scope, receive, send)
@@ -66,6 +79,10 @@ class Edge:
         elif operation is RESPONSES:
             state = self.api.state
             await create_response(state.engine, state.background, scope, receive, send)
+        elif operation is RESPONSE_INPUT_TOKENS:
+            await count_input_tokens(self.api.state.engine, scope, receive, send)
+        elif operation is RESPONSE_COMPACT:
+            await compact_response(self.api.state.engine, scope, receive, send)
         else:
             await serve(self.api.state.gateway, operation, scope, receive, send)
 
@@ -73,6 +90,10 @@ class Edge:
 def _edge_rules(settings: Settings) -> EdgeRules:
     return EdgeRules(
         hot_paths=_HOT.keys(),
+        large_paths={
+            FILES_PATH: settings.max_file_bytes + _FORM_BYTES,
+            MESSAGE_BATCHES_PATH: min(MOST_MESSAGE_BYTES, settings.max_file_bytes),
+        },
         max_body_bytes=settings.max_body_bytes,
         max_json_bytes=settings.max_json_bytes,
         cors_origins=settings.cors_origins,
@@ -103,7 +124,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
-    own = (*CHAT_ROUTERS, responses_http.router, conversations_http.router)
+    own = (*CHAT_ROUTERS, responses_http.router, conversations_http.router, *FILES_ROUTERS, *BATCHES_ROUTERS)
     for router in (*own, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)

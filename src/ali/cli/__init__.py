@@ -26,6 +26,9 @@ class Command:
 
 COMMANDS = {
     "serve": Command(module="ali.cli.serve", attribute="serve", help="Prepare what is missing and start the service."),
+    "worker": Command(
+        module="ali.cli.worker", attribute="worker", help="Run batches, beside processes that serve and do not."
+    ),
     "ask": Command(module="ali.cli.ask", attribute="ask", help="Ask a question about files."),
     "keys": Command(
         module="ali.features.keys.cli.keys", attribute="app", help="Issue, list, show, change and revoke API keys."
@@ -67,6 +70,7 @@ COMMANDS = {
     "conversations": Command(
         module="ali.features.conversations.cli", attribute="app", help="List, show and delete conversations."
     ),
+    "responses": Command(module="ali.features.responses.cli", attribute="app", help="List, show and delete responses."),
     "auth": Command(module="ali.cli.auth", attribute="app", help="Look after people's sign-in and its keys."),
     "database": Command(module="ali.cli.database", attribute="app", help="Look after the database's schema."),
     "config": Command(module="ali.cli.config", attribute="config", help="Show the settings in force."),

@@ -4,19 +4,23 @@ llhttp refuses most of what request smuggling is made of (two lengths, folded or
 sloppy chunks). Left to us, each tried over a raw socket in `tests/edge/test_smuggling.py`: other transfer codings than
 `chunked`, chunks in HTTP/1.0, versions that are none, several `Host` headers, absolute targets, trailers (uvicorn adds
 them to the headers while the application runs), bodies beside `Upgrade` (uvicorn drops them, and takes what comes next
-for a request), heads without end, and senders that dribble.
+for a request), heads without end, and senders that dribble. One request may leave HTTP: the handshake of a WebSocket
+(`ali.cli.handshake`), whole, alone on its connection, and followed by nothing before it is answered.
 
 Whatever is refused here is answered in the dialect of its path, and the connection is closed.
 """
 
 import asyncio
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ali.cli.handshake import asks_for_socket, handshake_problem
+from ali.kernel.departure import CONNECTION
 from ali.kernel.edge import HeadersTooLarge, MalformedRequest, RequestTooSlow, refusal
 from ali.kernel.errors import AliError
 
@@ -58,10 +62,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._seen = (0, 0)
         self._hosts: list[bytes] = []
         self._codings: list[bytes] = []
-        self._asks_upgrade = False
+        self._asked_protocols: list[bytes] = []
+        self._opens_socket = False
         self._good_host: bytes | None = None
         self._upgrades = False
         self._over = False
+        self.is_gone = False
+        self.when_gone: Callable[[], None] | None = None
+        """Called once when the caller's connection ends; of the request that is being answered."""
         self._watch: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
@@ -73,7 +81,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._look_again()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gone."""
+        """Gone: who watches is told first."""
+        self.is_gone = True
+        if self.when_gone is not None:
+            self.when_gone()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -90,8 +101,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._received_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
             self._upgrades = True
+            if self._opens_socket:
+                self._open_socket(early=len(data) > upgrade.args[0])
         except httptools.HttpParserError as error:
             reason = self._refusal or MalformedRequest("The request is not well-formed HTTP/1.1.")
             self._refuse(reason, why=str(error)[:100])
@@ -108,7 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._message += 1
         self._hosts = []
         self._codings = []
-        self._asks_upgrade = False
+        self._asked_protocols = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header of the head. Trailers are dropped: no proxy has checked them as it checks a head."""
@@ -127,7 +140,7 @@ class HttpProtocol(HttpToolsProtocol):
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
         else:
-            self._asks_upgrade = True
+            self._asked_protocols.append(value)
 
     def on_headers_complete(self) -> None:
         """The head is whole: judge it, then let it through to the application."""
@@ -138,7 +151,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._unused_bytes = 0
         super().on_headers_complete()
-        if self._asks_upgrade and self.parser.should_upgrade():
+        cast("dict[str, Any]", self.scope)[CONNECTION] = self
+        if not self._opens_socket and self._asked_protocols and self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -172,15 +186,46 @@ class HttpProtocol(HttpToolsProtocol):
             self._unused_bytes > MOST_HEAD_BYTES and self._size() > MOST_HEAD_BYTES
         ):
             return _head_too_large()
-        if self._asks_upgrade and self.parser.should_upgrade() and (self._codings or self._has_length()):
-            return MalformedRequest("This service speaks HTTP/1.1 alone. Send the request without Upgrade.")
+        if self._asked_protocols and self.parser.should_upgrade():
+            return self._upgrade_problem(version)
         return None
+
+    def _upgrade_problem(self, version: str) -> AliError | None:
+        if self._codings or self._has_length():
+            return MalformedRequest("This service speaks HTTP/1.1 alone. Send the request without Upgrade.")
+        if version != "1.1" or not asks_for_socket(self.parser.get_method(), self.url, self._asked_protocols):
+            return None
+        cycle: Any = self.cycle  # None until a first head was whole, whatever uvicorn declares
+        if cycle is not None and not cycle.response_complete:
+            return MalformedRequest("Another request is still being answered. Open the socket on its own connection.")
+        problem = handshake_problem(self.headers)
+        self._opens_socket = problem is None
+        return problem
 
     def _size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _has_length(self) -> bool:
         return any(name == b"content-length" and value.strip(b"0 \t") for name, value in self.headers)
+
+    # Leaving HTTP
+
+    def _should_upgrade(self) -> bool:
+        """Asked by uvicorn while it parses: whether the request is no request for its HTTP side."""
+        return self._opens_socket
+
+    def _open_socket(self, *, early: bool) -> None:
+        """The connection is a WebSocket's from here on. `early`: bytes came before the handshake was answered."""
+        if early:
+            self._refuse(MalformedRequest("Wait for the answer to the handshake before sending more."), why="early")
+            return
+        from ali.cli.socket_protocol import open_socket  # noqa: PLC0415 - imports websockets, which most never need
+
+        self._over = True
+        if self._watch is not None:
+            self._watch.cancel()
+        self.connections.discard(self)
+        open_socket(self, self.headers, self.url.partition(b"?")[2])
 
     # Refusing
 

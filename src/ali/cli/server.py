@@ -59,7 +59,8 @@ class Server(uvicorn.Server):
                 app,
                 loop="uvloop",
                 http=HttpProtocol,
-                ws="none",
+                ws="none",  # `HttpProtocol` sees to WebSockets
+                ws_max_size=settings.max_body_bytes,
                 lifespan="on",
                 interface="asgi3",
                 log_config=None,

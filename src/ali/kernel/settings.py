@@ -14,6 +14,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ali.kernel.mcp_server import AllowedMcpServer
+from ali.kernel.objects import checked_objects_url
 from ali.kernel.openid_provider import OpenIdProvider
 from ali.kernel.outbound import OutboundRefused, check_url, read_allowed
 from ali.kernel.references import resolved
@@ -197,6 +198,20 @@ class Settings(BaseSettings):
         default=8 * 1024 * 1024, ge=0, description="Largest answer kept for an Idempotency-Key."
     )
 
+    objects_url: str | None = Field(
+        default=None,
+        description="Where the bytes of files are kept: file:///folder or gs://bucket/prefix; unset: `objects` in the "
+        "home folder.",
+    )
+    max_file_bytes: int = Field(
+        default=512 * 1024 * 1024, ge=1024, description="Largest uploaded file; one for a batch: at most 200 MB."
+    )
+    batch_lines_at_once: int = Field(
+        default=8, ge=1, le=1000, description="Requests of batches that a process runs at once."
+    )
+    batch_lines_per_project: int = Field(
+        default=4, ge=1, le=1000, description="Of these, requests of one project at once."
+    )
     background: Literal["here", "worker"] = Field(
         default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
     )
@@ -205,6 +220,16 @@ class Settings(BaseSettings):
     )
     response_max_s: float = Field(
         default=600.0, gt=0, description="After so many seconds a response begins no further turn."
+    )
+
+    socket_max_connections: int = Field(default=1000, ge=1, description="WebSockets that a process serves at once.")
+    socket_max_connections_per_key: int = Field(
+        default=50, ge=1, description="WebSockets that a process serves at once to one API key, or person."
+    )
+    socket_memory_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=0,
+        description="Memory of one WebSocket for responses with store: false, which its later requests go on from.",
     )
 
     mcp_servers: tuple[AllowedMcpServer, ...] = Field(
@@ -248,6 +273,11 @@ class Settings(BaseSettings):
     def _check_url(cls, value: str) -> str:
         return checked_base_url(value)
 
+    @field_validator("objects_url")
+    @classmethod
+    def _check_objects_url(cls, value: str | None) -> str | None:
+        return checked_objects_url(value) if value else None
+
     @field_validator("public_url")
     @classmethod
     def _check_public_url(cls, value: str | None) -> str | None:
@@ -287,6 +317,11 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             return "redis"
         return "process" if self.embedded and self.workers == 1 else "postgres"
+
+    @property
+    def objects(self) -> str:
+        """Where the bytes of files are kept, as a URL."""
+        return self.objects_url or (self.home.absolute() / "objects").as_uri()
 
     @cached_property
     def credentials(self) -> Path:

@@ -39,6 +39,11 @@ class Metrics:
         Gauge("ali_requests_in_flight", "Requests being served by this process.", registry=self.registry).set_function(
             lambda: self.in_flight
         )
+        self.sockets = 0
+        """WebSockets open in this process; as above."""
+        Gauge("ali_sockets_open", "WebSockets open in this process.", registry=self.registry).set_function(
+            lambda: self.sockets
+        )
         self.tokens = Counter(
             "ali_tokens_total",
             "Tokens used, by provider and kind (input, cached_input, output).",
@@ -94,6 +99,38 @@ class Metrics:
             "ali_idempotent_requests_total",
             "Requests with an Idempotency-Key, by result (executed, replayed, client_gone, or a refusal's code).",
             ["result"],
+            registry=self.registry,
+        )
+        self.responses = Counter(
+            "ali_responses_total",
+            "Responses ended, by where they ran (foreground, background) and status (completed, incomplete, failed, "
+            "cancelled).",
+            ["where", "status"],
+            registry=self.registry,
+        )
+        self.responses_orphaned = Counter(
+            "ali_responses_orphaned_total",
+            "Responses that a dead process left, by what became of them (run_again, closed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.mcp_calls = Counter(
+            "ali_mcp_calls_total",
+            "Calls of MCP servers' tools, by result (ok, error).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.batches = Counter(
+            "ali_batches_total",
+            "Batches ended, by dialect and status (completed, failed, expired, cancelled).",
+            ["dialect", "status"],
+            registry=self.registry,
+        )
+        self.batch_lines = Counter(
+            "ali_batch_lines_total",
+            "Requests of batches by what became of them (completed, failed), and how often one waited for a limit or "
+            "was tried again (waited, tried_again).",
+            ["dialect", "outcome"],
             registry=self.registry,
         )
         self.budget_refusals = Counter(

@@ -3,8 +3,10 @@
 from sqlalchemy import MetaData
 
 from ali.features.audit import models as audit
+from ali.features.batches import models as batches
 from ali.features.chat.stored import models as stored
 from ali.features.conversations import models as conversations
+from ali.features.files import models as files
 from ali.features.idempotency import models as idempotency
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
@@ -13,7 +15,7 @@ from ali.features.metering.budgets import models as budgets
 from ali.features.responses import models as responses
 from ali.kernel.db import Base
 
-MODULES = (audit, budgets, conversations, idempotency, identity, keys, metering, responses, stored)
+MODULES = (audit, batches, budgets, conversations, files, idempotency, identity, keys, metering, responses, stored)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 

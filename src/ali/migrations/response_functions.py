@@ -1,6 +1,12 @@
 """SQL functions of responses and conversations: what the hot path does with them, one round trip each.
 
 All act with their owner's rights and take the tenant as arguments; row-level security walls every other way in.
+
+Locks, so that no two of them wait for each other: a row of `response` comes before its `conversation` (settle, discard,
+and the deletion of a response). Where the conversation comes first (begin, with its claim), the response's row is new,
+and nobody else can wait for it. Take, checkpoint, requeue and cancel lock one response's row alone, append and the
+deletion of a conversation the conversation's alone; take skips rows that are locked. Foreign keys lock rows that the
+same statement's transaction holds already. Whether another's claim still counts is read without a lock.
 """
 
 from typing import Final
@@ -173,7 +179,8 @@ begin
                 response_id, first_number, last_number, organization_id, project_id, body
             ) values (
                 response, settle_response.first_number, settle_response.last_number, organization, project, events
-            );
+            ) on conflict on constraint response_event_pkey do update set last_number = excluded.last_number,
+                body = excluded.body;
         end if;
     end if;
     if conversation is not null then
@@ -197,7 +204,8 @@ begin
 end $$
 """
 
-# Long answers leave what they have so far, so that a crash loses at most the last moment.
+# Long answers leave what they have so far, so that a crash loses at most the last moment. A batch of events that was
+# committed without its writer hearing of it comes again, perhaps with more at its end: it takes the first one's place.
 CHECKPOINT_RESPONSE: Final = """
 create function ali.checkpoint_response(
     organization uuid, project uuid, response uuid, instance uuid, output bytea, first_number integer,
@@ -218,29 +226,33 @@ begin
             response_id, first_number, last_number, organization_id, project_id, body
         ) values (
             response, checkpoint_response.first_number, checkpoint_response.last_number, organization, project, events
-        );
+        ) on conflict on constraint response_event_pkey do update set last_number = excluded.last_number,
+            body = excluded.body;
     end if;
     return case when asked_to_stop then 'cancel' else 'ok' end;
 end $$
 """
 
 # What waits to be run, and what a dead process left: given to one process, its row locked only for the moment.
+# `only_ends`: for a process without room, what is to be ended or was left by a dead process. The number of the next
+# event is read by a statement of its own, after the row is taken: only then can nobody add to the log any more.
 TAKE_RESPONSES: Final = """
 create function ali.take_responses(
-    instance uuid, only_queued boolean, dead_after interval, at_most integer
+    instance uuid, only_ends boolean, dead_after interval, at_most integer
 ) returns table (
     id uuid, organization_id uuid, project_id uuid, conversation_id uuid, previous_id uuid, background boolean,
     cancelling boolean, was text, attempts smallint, head bytea, output bytea, request bytea,
     next_number integer
 )
 language plpgsql security definer set search_path = pg_catalog, ali as $$
+declare each record;
 begin
-    return query
+    for each in
     with chosen as (
         select r.id, r.status from ali.response r
         where r.status in ('queued', 'in_progress') and case r.status
-            when 'queued' then true
-            else not only_queued and r.created_at < now() - dead_after and not exists (
+            when 'queued' then r.cancelling or not only_ends
+            else r.created_at < now() - dead_after and not exists (
                 select from ali.service_instance i
                 where i.id = r.instance_id and i.heartbeat_at >= now() - dead_after
             ) end
@@ -252,9 +264,14 @@ begin
         returning r.id, r.organization_id, r.project_id, r.conversation_id, r.previous_id, r.background,
             r.cancelling, c.status as was, r.attempts, r.head, r.output, r.request
     )
-    select t.*, (
-        select coalesce(max(e.last_number) + 1, 0)::integer from ali.response_event e where e.response_id = t.id
-    ) from taken t;
+    select * from taken
+    loop
+        return query select each.id, each.organization_id, each.project_id, each.conversation_id, each.previous_id,
+            each.background, each.cancelling, each.was, each.attempts, each.head, each.output, each.request, (
+                select coalesce(max(e.last_number) + 1, 0)::integer from ali.response_event e
+                where e.response_id = each.id
+            );
+    end loop;
 end $$
 """
 
@@ -280,11 +297,11 @@ begin
 end $$
 """
 
-# A process that stops gives back what it has not begun to answer.
+# A process that stops gives back what it has not begun to answer; that it took it does not count as an attempt.
 REQUEUE_RESPONSE: Final = """
 create function ali.requeue_response(organization uuid, project uuid, response uuid, instance uuid) returns void
 language sql security definer set search_path = pg_catalog, ali as $$
-    update ali.response r set status = 'queued', instance_id = null
+    update ali.response r set status = 'queued', instance_id = null, attempts = greatest(r.attempts - 1, 0)
     where r.id = response and r.organization_id = organization and r.project_id = project
         and r.instance_id = instance and r.status = 'in_progress';
 $$

@@ -63,7 +63,7 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     """
     principal = await recognised(gateway, operation, arrival)
     project_id = principal.require_project()
-    version, beta = _anthropic_headers(operation, arrival.headers)
+    version, beta = anthropic_headers(operation, arrival.headers)
     cache_ttl_s = _cache_ttl(arrival.headers)
     body = await read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
     envelope = read_envelope(operation, body)
@@ -165,7 +165,10 @@ async def within_limits(
         raise RateLimited(
             explain(verdict),
             retry_after_s=verdict.retry_after_s,
-            headers=tuple((name.decode(), value.decode()) for name, value in limit_headers(verdict, operation.dialect)),
+            headers=(
+                *((name.decode(), value.decode()) for name, value in limit_headers(verdict, operation.dialect)),
+                *((("x-should-retry", "false"),) if verdict.too_large else ()),  # as OpenAI's and Anthropic's SDKs read
+            ),
         )
     return Claimed(verdict, tokens)
 
@@ -181,7 +184,7 @@ def _estimated_tokens(envelope: RequestEnvelope, route: Route | InvalidRequest) 
     return estimated_usage(envelope, output_chars=0).input_tokens + min(most * answers, _MOST_TOKENS)
 
 
-def _anthropic_headers(operation: Operation, headers: dict[bytes, bytes]) -> tuple[str, str | None]:
+def anthropic_headers(operation: Operation, headers: dict[bytes, bytes]) -> tuple[str, str | None]:
     """`anthropic-version` (a missing one is the oldest) and `anthropic-beta`, checked before they go to a provider."""
     if operation.dialect is not Dialect.ANTHROPIC:
         return ANTHROPIC_VERSIONS[0], None

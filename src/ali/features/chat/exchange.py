@@ -16,7 +16,7 @@ from ali.features.chat.attempt import (
     attempt,
     estimated_usage,
 )
-from ali.features.chat.gateway import Arrival, Gateway, Receive, Send
+from ali.features.chat.gateway import Arrival, Gateway, Receive, Scope, Send
 from ali.features.chat.limit_headers import RawHeaders, limit_headers
 from ali.features.chat.operations import Operation
 from ali.features.chat.repeats import repeat_key
@@ -24,6 +24,7 @@ from ali.features.chat.routing import Target
 from ali.features.chat.settlement import close_record, prices_tried, tell
 from ali.features.chat.stored.assembly import Assembly
 from ali.features.chat.stored.completion import KeptCompletion, kept, kept_from_body
+from ali.kernel.departure import watch
 from ali.kernel.envelopes import error_body, error_event, error_headers
 from ali.kernel.errors import AliError, Unavailable
 from ali.providers.contract import Dialect, StreamRelay, Usage
@@ -56,7 +57,7 @@ class Exchange:
 
     __slots__ = (
         "_admission", "_arrival", "_began", "_cancellable", "_gateway", "_gone", "_operation", "_receive", "_record",
-        "_relay", "_send", "_task",
+        "_relay", "_scope", "_send", "_task",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,7 @@ class Exchange:
         arrival: Arrival,
         admission: Admission,
         *,
+        scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -74,6 +76,7 @@ class Exchange:
         self._arrival = arrival
         self._admission = admission
         self._record = admission.record
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._began = False
@@ -85,8 +88,7 @@ class Exchange:
     async def run(self) -> None:
         """Serve the request to its end and leave its usage record behind, whatever happens."""
         self._task = asyncio.current_task()
-        watcher = asyncio.ensure_future(self._receive())
-        watcher.add_done_callback(self._caller_left)
+        unwatch = watch(self._scope, self._receive, self._caller_left)
         try:
             await self._serve()
         except AliError as error:
@@ -99,14 +101,13 @@ class Exchange:
             log.exception("request.crashed", request_id=self._arrival.name, operation=self._operation.name)
             await self._fail(InternalError(self._arrival.name))
         finally:
-            watcher.remove_done_callback(self._caller_left)
-            watcher.cancel()
+            unwatch()
             usage = self._record.usage
             self._admission.claimed.settle(self._gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             tell(self._gateway, self._record, self._arrival.name)
 
-    def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
-        """The next message after a body is the disconnect: stop the provider's work at once, it costs money."""
+    def _caller_left(self) -> None:
+        """Stop the provider's work at once: it costs money."""
         self._gone = True
         if self._cancellable and self._task is not None:
             self._cancellable = False

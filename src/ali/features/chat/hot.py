@@ -23,7 +23,7 @@ async def serve(gateway: Gateway, operation: Operation, scope: Scope, receive: R
     try:
         admission = await _admitted(gateway, operation, arrival, receive, send)
         if admission is not None:
-            await Exchange(gateway, operation, arrival, admission, receive=receive, send=send).run()
+            await Exchange(gateway, operation, arrival, admission, scope=scope, receive=receive, send=send).run()
     except ClientGone:
         metrics.requests.labels(operation.name, "cancelled").inc()
     except Exception:

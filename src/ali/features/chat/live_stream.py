@@ -1,7 +1,7 @@
 """A provider's event stream on its way to the caller: cut into events, watched by a relay, held to its deadlines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from ali.providers.contract import (
     Deadlines,
@@ -88,9 +88,15 @@ class LiveStream:
                     provider=self._provider,
                 )
             events = split(chunk)
-            due = feed(events[0]) if len(events) == 1 else b"".join([feed(event) for event in events])
+            failure: Exception | None = None
+            if len(events) == 1:
+                due = feed(events[0])
+            else:
+                due, failure = self._fed(events)
             if due:
                 yield due
+            if failure is not None:
+                raise failure
             if relay.finished:
                 return
             if relay.progress != progress:
@@ -101,6 +107,16 @@ class LiveStream:
                     provider=self._provider,
                 )
         raise self._cut_short()
+
+    def _fed(self, events: Sequence[bytes]) -> tuple[bytes, Exception | None]:
+        """What several events are due; up to the one that is refused, with why. What came before it is not lost."""
+        due: list[bytes] = []
+        try:
+            for event in events:
+                due.append(self.relay.feed(event))  # noqa: PERF401 - what came before a refused event is kept
+        except Exception as error:  # noqa: BLE001 - raised by the caller, once it has passed on what is due
+            return b"".join(due), error
+        return b"".join(due), None
 
     def _cut_short(self) -> UpstreamMalformed:
         return UpstreamMalformed(

@@ -23,6 +23,20 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "conversation": {"oneOf": [{"type": "string"}, {"type": "object"}]},
     "store": {"type": "boolean", "description": "Keep it; where it is left out, responses are and chats are not."},
     "background": {"type": "boolean", "default": False},
+    "instructions": {"type": "string"},
+    "tools": {"type": "array", "items": {"type": "object"}},
+    "truncation": {"type": "string", "enum": ["auto", "disabled"], "default": "disabled"},
+    "context_management": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {
+                "type": {"const": "compaction"},
+                "compact_threshold": {"type": ["integer", "null"], "minimum": 1000},
+            },
+        },
+    },
 }
 _REQUIRED = {
     "chat.completions": ["model", "messages"],
@@ -31,11 +45,20 @@ _REQUIRED = {
     "embeddings": ["model", "input"],
     "moderations": ["input"],
     "responses": ["model"],
+    "responses.input_tokens": ["model"],
+    "responses.compact": ["model"],
 }
 _OPTIONAL = {
     "chat.completions": ["stream", "store", "metadata"],
     "messages": ["stream"],
-    "responses": ["input", "stream", "previous_response_id", "conversation", "store", "background"],
+    "responses": [
+        *("input", "stream", "previous_response_id", "conversation", "store", "background"),
+        *("context_management", "truncation"),
+    ],
+    "responses.input_tokens": [
+        *("input", "instructions", "previous_response_id", "conversation", "tools", "truncation"),
+    ],
+    "responses.compact": ["input", "instructions", "previous_response_id", "conversation"],
 }
 _ERRORS = {
     "400": "The request is wrong; the message names the field.",

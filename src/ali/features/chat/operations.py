@@ -72,5 +72,23 @@ COUNT_TOKENS = Operation(
 RESPONSES = Operation(
     name="responses", path="/v1/responses", dialect=Dialect.OPENAI, needs="chat", summary="Create a response"
 )
+RESPONSE_INPUT_TOKENS = Operation(
+    name="responses.input_tokens",
+    path="/v1/responses/input_tokens",
+    dialect=Dialect.OPENAI,
+    needs="chat",
+    summary="Count a response's input tokens",
+    counts_only=True,
+)
+RESPONSE_COMPACT = Operation(
+    name="responses.compact",
+    path="/v1/responses/compact",
+    dialect=Dialect.OPENAI,
+    needs="chat",
+    summary="Compact what was said",
+)
 
-OPERATIONS = (CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS, RESPONSES)
+OPERATIONS = (
+    *(CHAT_COMPLETIONS, EMBEDDINGS, MODERATIONS, MESSAGES, COUNT_TOKENS),
+    *(RESPONSES, RESPONSE_INPUT_TOKENS, RESPONSE_COMPACT),
+)

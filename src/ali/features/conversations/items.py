@@ -159,19 +159,14 @@ def _check_extent(raw: Json, *, where: str) -> None:
             code="item_too_large",
         )
     # Brackets within strings count too, so this says only that it cannot be too deep.
-    if text.count(b"{") + text.count(b"[") > MOST_DEPTH:
-        check_depth(raw, param=where)
+    if text.count(b"{") + text.count(b"[") > MOST_DEPTH and _deeper(raw, MOST_DEPTH):
+        raise wrong_value(where, expected=f"Nest at most {MOST_DEPTH} levels deep.")
 
 
-def check_depth(value: object, *, param: str) -> None:
-    """That JSON `value` can be kept and sent on: what is nested deeper cannot be written again. `InvalidRequest`."""
-    if _too_deep(value):
-        raise wrong_value(param, expected=f"Nest at most {MOST_DEPTH} levels deep.")
-
-
-def _too_deep(value: object) -> bool:
+def _deeper(value: object, most: int) -> bool:
+    """Whether `value`'s containers stand more than `most` in each other."""
     level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MOST_DEPTH):
+    for _ in range(most):
         level = [
             inner
             for outer in level

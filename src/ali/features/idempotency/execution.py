@@ -10,6 +10,7 @@ from ali.features.chat.gateway import Receive, Send
 from ali.features.idempotency.answers import is_final
 from ali.features.idempotency.claims import Claim, Claims
 from ali.features.idempotency.sealing import Answer, RawHeaders
+from ali.kernel.departure import CONNECTION
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,8 @@ async def execute(
     """
     keeper = _Keeper(send, claims=claims, claim=claim, ended=ended)
     try:
-        await app(scope, _again(body), keeper.send)
+        # Without the connection: that the caller leaves stops nothing.
+        await app({**scope, CONNECTION: None}, _again(body), keeper.send)
     finally:
         if not keeper.concluded:
             await claims.release(claim)

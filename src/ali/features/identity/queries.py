@@ -23,4 +23,9 @@ RECOGNISE_SESSION: Final = (
 )
 """One row always: the session and what its person may be, or NULLs; and the epoch at which that was true."""
 
+RECOGNISE_PERSON: Final = (
+    "select organization_id, role, project_id, member_role, epoch from ali.recognise_person(%s, %s)"
+)
+"""As `RECOGNISE_SESSION`, in whichever session; no row where there is no such person."""
+
 SIGNING_KEYS: Final = "select kid, wrapped, created_at, retired_at from ali.signing_key"

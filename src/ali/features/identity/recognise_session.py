@@ -5,6 +5,7 @@ A token proves who signed in; what they may do, and whether their session still 
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -84,13 +85,36 @@ class SessionRing:
         self._memory.keep(_fingerprint(token), project, principal, epoch=epoch)
         return principal
 
+    async def person(self, user_id: UUID, *, project: UUID) -> Principal:
+        """A person as they are now in `project`, for work that outlasts their session. Raises as `authenticate`."""
+        if principal := self._memory.find(user_id.bytes, project):
+            return principal
+        try:
+            async with self._pool.connection() as connection:
+                row = await (await connection.execute(queries.RECOGNISE_PERSON, (user_id, project))).fetchone()
+        except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+            raise Unavailable(
+                "The service's database does not answer, so the person cannot be recognised. Try again shortly."
+            ) from error
+        principal = None if row is None else _standing(row, named=True, user_id=user_id)
+        if row is None or principal is None or principal.project_id != project:
+            raise ProjectMismatch("The person who asked for this has left the project, so it is not done any more.")
+        self._memory.keep(user_id.bytes, project, principal, epoch=row[-1])
+        return principal
+
 
 def _fingerprint(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _principal(row: Sequence[Any], *, claims: "AccessClaims", named: bool) -> Principal:
-    """The principal of a row of `recognise_session`; of no project where its person does not reach it.
+    """The principal of a row of `recognise_session`, in the session of `claims`."""
+    principal = _standing(row, named=named, user_id=claims.user_id)
+    return replace(principal, session_id=claims.session_id, expires_at=claims.expires_at)
+
+
+def _standing(row: Sequence[Any], *, named: bool, user_id: UUID) -> Principal:
+    """A person by a row of their role and part; of no project where they do not reach it.
 
     A person may what their role carries, and in a project also what their membership carries there. Where they `named`
     none they act in one of theirs, and are bound to none.
@@ -105,7 +129,5 @@ def _principal(row: Sequence[Any], *, claims: "AccessClaims", named: bool) -> Pr
         bound=named and project_id is not None and not everywhere,
         role=role,
         permissions=permissions_of(role) | membership_permissions(member_role),
-        user_id=claims.user_id,
-        session_id=claims.session_id,
-        expires_at=claims.expires_at,
+        user_id=user_id,
     )

@@ -9,6 +9,10 @@ class Permission(StrEnum):
 
     MODELS_READ = "models.read"
     INFERENCE = "inference"
+    FILES_READ = "files.read"
+    FILES_WRITE = "files.write"
+    BATCHES_READ = "batches.read"
+    BATCHES_WRITE = "batches.write"
     USAGE_READ = "usage.read"
     METRICS_READ = "metrics.read"
     ORGANIZATION_READ = "organization.read"
@@ -35,6 +39,10 @@ class Permission(StrEnum):
 MEANINGS: Final[dict[Permission, str]] = {
     Permission.MODELS_READ: "List the models served.",
     Permission.INFERENCE: "Call models, which costs money; read and write the project's conversations and responses.",
+    Permission.FILES_READ: "List the files of a project and read them; read the results of batches.",
+    Permission.FILES_WRITE: "Upload and delete files.",
+    Permission.BATCHES_READ: "See batches and how far they are, without their results.",
+    Permission.BATCHES_WRITE: "Hand in, cancel and delete batches, whose requests cost money.",
     Permission.USAGE_READ: "See what was used and what it cost.",
     Permission.METRICS_READ: "Read the service's metrics.",
     Permission.ORGANIZATION_READ: "See the organization's name and settings.",
@@ -59,18 +67,29 @@ MEANINGS: Final[dict[Permission, str]] = {
 }
 
 _EVERYTHING: Final = frozenset(Permission)
+_CALLS_MODELS: Final = frozenset(
+    {
+        Permission.MODELS_READ,
+        Permission.INFERENCE,
+        Permission.FILES_READ,
+        Permission.FILES_WRITE,
+        Permission.BATCHES_READ,
+        Permission.BATCHES_WRITE,
+    }
+)
+"""Whoever may call models may also do so with files and in batches."""
 _READS: Final = frozenset(permission for permission in Permission if permission.value.endswith(".read")) - {
-    Permission.METRICS_READ
+    Permission.METRICS_READ,
+    Permission.FILES_READ,
 }
-"""The installation's metrics are not an organization's to give."""
+"""The installation's metrics are not an organization's to give, and content is no auditor's to read."""
 
 ROLES: Final[dict[str, frozenset[Permission]]] = {
     "owner": _EVERYTHING,
     "admin": _EVERYTHING - {Permission.OWNERS_WRITE, Permission.METRICS_READ},
-    "developer": frozenset(
+    "developer": _CALLS_MODELS
+    | frozenset(
         {
-            Permission.MODELS_READ,
-            Permission.INFERENCE,
             Permission.USAGE_READ,
             Permission.PROJECTS_READ,
             Permission.KEYS_READ,
@@ -79,7 +98,7 @@ ROLES: Final[dict[str, frozenset[Permission]]] = {
             Permission.BUDGETS_READ,
         }
     ),
-    "member": frozenset({Permission.MODELS_READ, Permission.INFERENCE}),
+    "member": _CALLS_MODELS,
     "auditor": _READS,
     "privacy_officer": frozenset(
         {
@@ -100,7 +119,7 @@ ROLE_MEANINGS: Final[dict[str, str]] = {
     "admin": "Runs it day by day: everything except owners and the installation's metrics.",
     "developer": "Builds on it: models, and the keys of the projects they are members of.",
     "member": "Uses it: models alone.",
-    "auditor": "Sees everything, calls no model and changes nothing.",
+    "auditor": "Sees everything but what people wrote, calls no model and changes nothing.",
     "privacy_officer": "Answers for personal data: who is here, what was done, and the second signature.",
 }
 
@@ -108,10 +127,8 @@ ORGANIZATION_WIDE: Final = frozenset({"owner", "admin", "auditor", "privacy_offi
 """Roles that reach every project of the organization; the others reach those they are members of."""
 
 
-PROJECT_PERMISSIONS: Final = frozenset(
+PROJECT_PERMISSIONS: Final = _CALLS_MODELS | frozenset(
     {
-        Permission.MODELS_READ,
-        Permission.INFERENCE,
         Permission.USAGE_READ,
         Permission.PROJECTS_READ,
         Permission.PROJECTS_WRITE,

@@ -6,6 +6,7 @@ from uuid import UUID
 from ali.features.identity import Principal
 from ali.features.identity.recognise_session import SessionRing, looks_like_token
 from ali.features.keys.recognise import KeyRing
+from ali.kernel.errors import AuthenticationFailed
 
 
 class CredentialReader(Protocol):
@@ -32,6 +33,17 @@ class Authenticator:
         if looks_like_token(secret):
             return self._sessions.remembered(secret, project)
         return self._keys.remembered(secret, project)
+
+    async def again(self, *, key_id: UUID | None, user_id: UUID | None, project: UUID) -> Principal:
+        """Whoever asked for something a while ago, by their key or (without one) as a person, as they are now.
+
+        Raises `AuthenticationFailed` where they may nothing any more, or `Unavailable` when nobody can be asked.
+        """
+        if key_id is not None:
+            return await self._keys.by_id(key_id, project=project)
+        if user_id is not None:
+            return await self._sessions.person(user_id, project=project)
+        raise AuthenticationFailed("It is not known who asked for this, so it is not done.")
 
     async def authenticate(self, secret: str | None, *, project: UUID | None = None) -> Principal:
         """As `CredentialReader` has it."""

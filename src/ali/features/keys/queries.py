@@ -15,6 +15,9 @@ from ali.kernel import epoch
 RECOGNISE: Final = "select * from ali.recognise_credential(%s, %s)"
 """One row always: the key that has this digest, or NULLs; what bounds it; and the epoch at which that was true."""
 
+RECOGNISE_ID: Final = "select * from ali.recognise_key(%s, %s)"
+"""As `RECOGNISE`, by the key's identifier; no row where there is none."""
+
 MARK_USED: Final = "select ali.mark_keys_used(%s)"
 
 ADVANCE_EPOCH: Final = epoch.ADVANCE_EPOCH

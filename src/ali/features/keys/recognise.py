@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -66,10 +66,16 @@ class KeyRing:
             return principal
         if not well_formed(secret):
             raise AuthenticationFailed(BAD_CREDENTIAL)
-        fingerprint = digest(secret, hmac_secret=self._hmac_secret)
+        return await self._ask(queries.RECOGNISE, digest(secret, hmac_secret=self._hmac_secret), project)
+
+    async def by_id(self, key_id: UUID, *, project: UUID) -> Principal:
+        """As `authenticate`, for work that goes on after its request: who the key is of, and what it may now."""
+        return self._memory.find(key_id.bytes, project) or await self._ask(queries.RECOGNISE_ID, key_id, project)
+
+    async def _ask(self, statement: LiteralString, sought: bytes | UUID, project: UUID | None) -> Principal:
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(queries.RECOGNISE, (fingerprint, project))
+                cursor = await connection.execute(statement, (sought, project))
                 row = await cursor.fetchone()
         except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
             raise Unavailable(
@@ -88,6 +94,7 @@ class KeyRing:
                 "key of that project.",
                 param="OpenAI-Project",
             )
+        fingerprint = sought.bytes if isinstance(sought, UUID) else sought  # of different lengths
         self._memory.keep(fingerprint, project, principal, epoch=epoch)
         self._used.add(row[0])
         return principal

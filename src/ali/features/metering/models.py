@@ -44,7 +44,8 @@ class UsageRecord(Base):
     """Whose key or session it was."""
     instance_id: Mapped[UUID]
     operation: Mapped[str] = mapped_column(Text)
-    """`chat.completions`, `messages`, `embeddings`, `moderations`, `messages.count_tokens`."""
+    """`chat.completions`, `messages`, `embeddings`, `moderations`, `messages.count_tokens`, `responses`,
+    `responses.input_tokens`, `responses.compact`."""
     model: Mapped[str] = mapped_column(Text)
     """As the caller named it."""
     provider: Mapped[str | None] = mapped_column(Text)

@@ -5,8 +5,9 @@ A row is the queue: `queued` waits, `in_progress` belongs to a process whose hea
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,20 +15,24 @@ import orjson
 import structlog
 
 from ali.features.chat.admission import NOTHING_CLAIMED
-from ali.features.chat.exchange import EVENT_STREAM, JSON, InternalError, Stopping
+from ali.features.chat.exchange import JSON, InternalError, Stopping
 from ali.features.chat.gateway import Arrival, Receive, Send
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.settlement import tell
 from ali.features.metering import OpenRecord
 from ali.features.responses.admission import hold_for, servers_of
-from ali.features.responses.errors import ResponseNotFound, StateUnavailable
+from ali.features.responses.attachments import fetched
+from ali.features.responses.errors import StateUnavailable, TakenOver
 from ali.features.responses.event_log import WrittenEvents
+from ali.features.responses.followers import Followers
 from ali.features.responses.head import lifecycle_event, with_output
+from ali.features.responses.history import resolved
 from ali.features.responses.order import Engine, Order
-from ali.features.responses.replay import TERMINAL, events_of, kind_of, number_of, output_of
+from ali.features.responses.replay import output_of
 from ali.features.responses.request import read_request
 from ali.features.responses.run import ResponseRun
 from ali.features.responses.state import Ending, Place, Taken
+from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import AliError
 from ali.kernel.ids import uuid7
 
@@ -36,10 +41,11 @@ log = structlog.get_logger("ali.responses")
 Json = dict[str, Any]
 
 _POLL_S: Final = 0.5
-_FOLLOW_S: Final = 0.1
+_AT_ONCE: Final = 20
 _MOST_ATTEMPTS: Final = 3
 _LIFECYCLE: Final = 3
 """Events before any output: created, queued, in_progress."""
+_DIED: Final = "The process that ran this response died. What it had written is kept; send it again."
 
 
 @dataclass(slots=True)
@@ -47,8 +53,17 @@ class _Running:
     """A response that runs in this process."""
 
     task: asyncio.Task[None]
+    run: ResponseRun | None = None
     cancelled: bool = False
     lost: bool = False
+    stopped: bool = False
+
+    def stop(self, *, cancelled: bool = False, lost: bool = False) -> None:
+        """Cut it off, once, unless its end is being written already."""
+        if self.stopped or (self.run is not None and self.run.ending):
+            return
+        self.stopped, self.cancelled, self.lost = True, cancelled, lost
+        self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -56,16 +71,22 @@ class Background:
     """Runs background responses. `run` must be running where `runs_here`; `drain` at the end."""
 
     engine: Engine
+    followers: Followers
     runs_here: bool
     most_at_once: int = 100
     _running: dict[UUID, _Running] = field(default_factory=dict)
-    _written: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _taken: list[Taken] = field(default_factory=list)
     _stopping: bool = False
 
     @property
     def starts_now(self) -> bool:
         """Whether a response that is accepted now is begun by this process at once."""
         return self.runs_here and not self._stopping and len(self._running) < self.most_at_once
+
+    @property
+    def running(self) -> int:
+        """How many run in this process."""
+        return len(self._running)
 
     def start(self, order: Order, *, request_name: str, first_number: int = 2) -> None:
         """Run `order`, whose row is this process's. `first_number`: of its next event."""
@@ -77,68 +98,59 @@ class Background:
         """One response to its end."""
         place, engine = order.place, self.engine
         opening = ("in_progress",) if first_number < _LIFECYCLE else ()
-        this = asyncio.current_task()
-        assert this is not None  # noqa: S101 - a coroutine of a task
+        running = self._running[place.response_id]
 
         def stop(cancelled: bool) -> None:  # noqa: FBT001 - the log's own word
-            running = self._running.get(place.response_id)
-            if running is not None:
-                running.cancelled, running.lost = cancelled, not cancelled
-            this.cancel()
+            running.stop(cancelled=cancelled, lost=not cancelled)
 
         events = WrittenEvents(
-            engine.state, place, first_number=first_number, on_stop=stop, on_written=self._tell_followers
+            *(engine.state, place),
+            first_number=first_number,
+            on_stop=stop,
+            on_written=partial(self.followers.tell, place.response_id),
         )
         run = ResponseRun(engine, order, opening=opening, first_number=first_number, event_log=events)
-        events.response = run
+        events.response = running.run = run
         writing = asyncio.create_task(events.run())
         try:
             await hold_for(engine, order)
-            async for due in run.events():
-                if run.final is None:
-                    events.add(due, next_number=run.writer.next_number)
+            async with aclosing(run.events()) as due_events:
+                async for due in due_events:
+                    if run.final is None:
+                        events.add(due, next_number=run.writer.next_number)
         except AliError as error:  # a budget, or a ledger that cannot write
             await run.fail_unbegun(error)
         except asyncio.CancelledError:
-            await asyncio.shield(self._cut_off(run, order, stopped=this))
+            await to_its_end(self._cut_off(run, order, running))
         except Exception:
             log.exception("response.crashed", response=order.name)
             await run.fail_unbegun(InternalError(request_name))
         finally:
             writing.cancel()
+            await asyncio.wait([writing])
             usage = order.record.usage
             order.claimed.settle(engine.gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             tell(engine.gateway, order.record, request_name)
-            self._tell_followers()
+            self.followers.tell(place.response_id)
 
-    async def _cut_off(self, run: ResponseRun, order: Order, *, stopped: asyncio.Task[Any]) -> None:
-        running = next((each for each in self._running.values() if each.task is stopped), None)
-        if running is not None and running.lost:  # deleted, or another process's now: only the usage is ours to settle
+    async def _cut_off(self, run: ResponseRun, order: Order, running: _Running) -> None:
+        if running.lost:  # deleted (then its claim is all that is written), or another process's now (then nothing is)
             log.warning("response.lost", response=order.name)
-            await run.cut_off("cancelled", code="response_lost", http_status=499, keeps=False)
-        elif running is not None and running.cancelled:
+            await run.cut_off("cancelled", code="response_lost", http_status=499)
+        elif running.cancelled:
             await run.cut_off("cancelled", code="cancelled", http_status=499)
-        elif not run.writer.output:
-            await self.engine.state.requeue(order.place)
+        elif not run.writer.output and not run.ending:
+            await run.give_back()
         else:
             stopping = Stopping("The service was stopped while it answered. Send the request again.")
             await run.cut_off("failed", code=stopping.error_code, http_status=503, error=stopping)
-
-    def _tell_followers(self) -> None:
-        task = asyncio.ensure_future(self._notify())
-        task.add_done_callback(lambda done: done.exception())
-
-    async def _notify(self) -> None:
-        async with self._written:
-            self._written.notify_all()
 
     async def cancel(self, place: Place) -> None:
         """Ask that a response stop: at once where it runs here, within a moment where another process runs it."""
         await self.engine.state.cancel(place)
         running = self._running.get(place.response_id)
         if running is not None:
-            running.cancelled = True
-            running.task.cancel()
+            running.stop(cancelled=True)
 
     # What others left
 
@@ -147,10 +159,13 @@ class Background:
         while True:
             try:
                 room = self.most_at_once - len(self._running)
-                taken = await self.engine.state.take(only_queued=False, at_most=min(room, 20)) if room > 0 else []
-                for each in taken:
-                    await self._take_over(each)
-            except StateUnavailable:
+                self._taken += await self.engine.state.take(
+                    only_ends=room <= 0, at_most=min(room, _AT_ONCE) if room > 0 else _AT_ONCE
+                )
+                while self._taken:
+                    await self._take_over(self._taken[0])
+                    del self._taken[0]
+            except StateUnavailable:  # what was taken waits for the next round
                 log.warning("response.queue_unavailable")
             except Exception:
                 log.exception("response.queue_crashed")
@@ -160,9 +175,23 @@ class Background:
         place, name = taken.place, taken.place.response_id.hex
         unbegun = taken.background and taken.next_number <= _LIFECYCLE
         if taken.request is not None and unbegun and not taken.cancelling and taken.attempts <= _MOST_ATTEMPTS:
+            if len(self._running) >= self.most_at_once:  # it waits for its turn, as all do
+                await self.engine.state.requeue(place)
+                return
             log.info("response.taken", response=name, was=taken.was, attempts=taken.attempts)
-            order = await self._order_again(taken, taken.request)
-            self.start(order, request_name=f"req_{order.record.id.hex}", first_number=taken.next_number)
+            try:
+                order = await self._order_again(taken, taken.request)
+            except StateUnavailable:
+                raise
+            except AliError as error:  # a model or tool that is not offered any more
+                await self._end_orphan(taken, [], because=error.message)
+            except Exception:
+                log.exception("response.unreadable", response=name)
+                await self._end_orphan(taken, [], because="Its request could not be read again; send it again.")
+            else:
+                if taken.was != "queued":
+                    self.engine.gateway.metrics.responses_orphaned.labels("run_again").inc()
+                self.start(order, request_name=f"req_{order.record.id.hex}", first_number=taken.next_number)
             return
         log.warning("response.orphan_closed", response=name, background=taken.background)
         items = taken.output
@@ -171,8 +200,9 @@ class Background:
             items = output_of(b"".join(piece for _, _, piece in pieces))
         await self._end_orphan(taken, items)
 
-    async def _end_orphan(self, taken: Taken, items: list[Json]) -> None:
+    async def _end_orphan(self, taken: Taken, items: list[Json], *, because: str = _DIED) -> None:
         """What a dead process left ends as it stood."""
+        self.engine.gateway.metrics.responses_orphaned.labels("closed").inc()
         head, number = taken.head, taken.next_number
         status = "cancelled" if taken.cancelling else "failed"
         for item in items:
@@ -180,15 +210,13 @@ class Background:
                 item["status"] = "incomplete"
         head["status"] = status
         if not taken.cancelling:
-            head["error"] = {
-                "code": "server_error",
-                "message": "The process that ran this response died. What it had written is kept; send it again.",
-            }
+            head["error"] = {"code": "server_error", "message": because}
         kind = "incomplete" if taken.cancelling else "failed"
         event = lifecycle_event(kind, with_output(head, items), number=number) if taken.background else None
         logged = number if taken.background else None
         ending = Ending(status=status, head=head, output=items, first_number=logged, last_number=logged, events=event)
-        await self.engine.state.settle(taken.place, ending)
+        with suppress(TakenOver):  # deleted, or ended, meanwhile
+            await self.engine.state.settle(taken.place, ending)
 
     async def _order_again(self, taken: Taken, sealed: bytes) -> Order:
         """The order of a response that another process accepted."""
@@ -209,6 +237,7 @@ class Background:
         )
         context = await engine.state.history(place, most_bytes=engine.most_history(route))
         references = {item["id"]: item for item in [*context.items, *kept["references"]] if "id" in item}
+        said = resolved([*context.items, *request.items], references)
         return Order(
             request=request,
             place=place,
@@ -218,6 +247,7 @@ class Background:
             head={**taken.head, "status": "in_progress"},
             history=context.items,
             servers=servers_of(engine, request),
+            attachments=await fetched(said, engine.files, place, most_bytes=engine.max_history_bytes),
             references=references,
         )
 
@@ -225,45 +255,16 @@ class Background:
         """Stop: what has not begun to answer is given back, the rest ends as it stands."""
         self._stopping = True
         tasks = [running.task for running in self._running.values()]
-        for task in tasks:
-            task.cancel()
+        for running in self._running.values():
+            running.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    # Those who read
-
-    async def follow(self, place: Place, *, after: int) -> AsyncGenerator[bytes, None]:
-        """The events above number `after`, each once, as they come, up to the terminal one.
-
-        Raises `ResponseNotFound` where the response is deleted meanwhile, `StateUnavailable`.
-        """
-        ended = False
-        while True:
-            pieces = await self.engine.state.events(place, after=after)
-            for first, last, body in pieces:
-                due = body if first > after else b"".join(e for e in events_of(body) if number_of(e) > after)
-                after = last
-                yield due
-                if kind_of(events_of(body)[-1]) in TERMINAL:
-                    return
-            if not pieces:
-                if ended:
-                    return  # it has ended, and there is no more to read
-                status = await self.engine.state.status(place)
-                if status is None:
-                    raise ResponseNotFound("This response was deleted while it was being read.")
-                ended = status not in ("queued", "in_progress")
-                if ended:
-                    continue  # what was written between the two looks
-            try:
-                async with asyncio.timeout(_FOLLOW_S), self._written:
-                    await self._written.wait()
-            except TimeoutError:
-                pass
 
     async def accept(self, order: Order, arrival: Arrival, *, receive: Receive, send: Send) -> None:
         """Answer the request for a response in the background, and start it where it runs here."""
         if order.head["status"] == "in_progress":
             self.start(order, request_name=arrival.name)
+        else:  # counted now, so not again when it runs
+            order.claimed.settle(self.engine.gateway.limiter, used_tokens=order.claimed.tokens)
         name = arrival.name.encode()
         shown = {**order.head, "status": "queued"}
         if not order.request.stream:
@@ -272,19 +273,6 @@ class Background:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body, "more_body": False})
             return
-        await self.stream(order.place, after=-1, headers=[(b"x-request-id", name)], receive=receive, send=send)
-
-    async def stream(
-        self, place: Place, *, after: int, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
-    ) -> None:
-        """Send a response's events until its end, or until the caller leaves, which stops nothing."""
-        watcher = asyncio.ensure_future(receive())
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-            async for due in self.follow(place, after=after):
-                if watcher.done():
-                    return
-                await send({"type": "http.response.body", "body": due, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            watcher.cancel()
+        await self.followers.stream(
+            order.place, after=-1, headers=[(b"x-request-id", name)], receive=receive, send=send
+        )

@@ -5,10 +5,14 @@ InvalidRequest                      400
 ├── PreviousResponseUnusable        400  it still runs, or is part of a conversation
 ├── ContextTooLong                  400  what was said before does not fit the model
 ├── ToolNotOffered                  400  a hosted tool that the model's provider does not run
+├── PromptNotOffered                400  a prompt that is kept at OpenAI, for another's model
+├── CompactionUnreadable            400  another's compaction, or one that was changed
+├── NothingToCompact                400  nothing was said yet
 └── NotCancellable, NotStreamable   400  it was not made in the background, or has ended
 NotFound
 └── ResponseNotFound                404
 StateUnavailable                    503  the database does not answer
+└── TakenOver                       503  another process ended the response, because this one seemed dead
 """
 
 from ali.kernel.errors import InvalidRequest, NotFound, Unavailable
@@ -38,6 +42,33 @@ class ToolNotOffered(InvalidRequest):
     code = "tool_not_supported"
 
 
+class PromptNotOffered(InvalidRequest):
+    """400: prompts are kept at OpenAI, and known to its models alone."""
+
+    code = "prompt_not_supported"
+
+
+class CompactionUnreadable(InvalidRequest):
+    """400: a compaction item that was not made here for this project, or was changed since."""
+
+    code = "compaction_unreadable"
+
+
+class NothingToCompact(InvalidRequest):
+    """400: nothing was said yet that a summary could tell."""
+
+    code = "nothing_to_compact"
+
+
+def nothing_to_compact() -> NothingToCompact:
+    """The refusal."""
+    return NothingToCompact(
+        "There is nothing to compact: nothing was said yet. Send the items as input, or go on from the response or "
+        "conversation that they belong to.",
+        param="input",
+    )
+
+
 class NotCancellable(InvalidRequest):
     """400: only background responses that have not ended can be cancelled."""
 
@@ -60,3 +91,9 @@ class StateUnavailable(Unavailable):
     """503: what was said before cannot be read, or what came out cannot be kept."""
 
     code = "state_unavailable"
+
+
+class TakenOver(StateUnavailable):
+    """503: what this process has of the response counts no more; another has ended it."""
+
+    code = "response_taken_over"

@@ -1,6 +1,8 @@
 """A response over HTTP: the request admitted, the run's events sent, or its end as one object."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -10,58 +12,100 @@ from ali.features.chat.exchange import EVENT_STREAM, JSON, InternalError, Stoppi
 from ali.features.chat.gateway import Arrival, ClientGone, Receive, Scope, Send, arrive
 from ali.features.chat.hot import refuse
 from ali.features.chat.limit_headers import RawHeaders, limit_headers
-from ali.features.chat.operations import RESPONSES
+from ali.features.chat.operations import RESPONSES, Operation
 from ali.features.chat.settlement import tell
 from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.run import ResponseRun
+from ali.kernel.cleanup import to_its_end
+from ali.kernel.departure import watch
 from ali.kernel.errors import AliError
+
+Json = dict[str, Any]
 
 log = structlog.get_logger("ali.requests")
 
 
 async def create_response(engine: Engine, background: Background, scope: Scope, receive: Receive, send: Send) -> None:
     """`POST /v1/responses`. Raises nothing: a bug is logged and answered with a 500."""
-    arrival = arrive(scope)
-    metrics = engine.gateway.metrics
-    metrics.in_flight += 1
-    try:
+
+    async def carry(arrival: Arrival) -> None:
         order = await admit_response(engine, arrival, receive, starts_now=background.starts_now)
         if order.request.background:
             await background.accept(order, arrival, receive=receive, send=send)
         else:
-            await ResponseExchange(engine, arrival, order, receive=receive, send=send).run()
+            await ResponseExchange(engine, arrival, order, scope=scope, receive=receive, send=send).run()
+
+    await carried(engine, RESPONSES, scope, send, carry)
+
+
+async def carried(
+    engine: Engine, operation: Operation, scope: Scope, send: Send, carry: Callable[[Arrival], Awaitable[None]]
+) -> None:
+    """Have `carry` answer a request; what it raises is answered here. Raises nothing."""
+    arrival = arrive(scope)
+    metrics = engine.gateway.metrics
+    metrics.in_flight += 1
+    try:
+        await carry(arrival)
     except ClientGone:
-        metrics.requests.labels(RESPONSES.name, "cancelled").inc()
+        metrics.requests.labels(operation.name, "cancelled").inc()
     except AliError as error:
-        metrics.requests.labels(RESPONSES.name, "refused").inc()
+        metrics.requests.labels(operation.name, "refused").inc()
         log.info(
             "request.refused",
             request_id=arrival.name,
-            operation=RESPONSES.name,
+            operation=operation.name,
             status=error.http_status,
             error=error.error_code,
         )
-        await refuse(error, operation=RESPONSES, arrival=arrival, send=send)
+        await refuse(error, operation=operation, arrival=arrival, send=send)
     except Exception:
-        log.exception("request.crashed", request_id=arrival.name, operation=RESPONSES.name)
-        await refuse(InternalError(arrival.name), operation=RESPONSES, arrival=arrival, send=send)
+        log.exception("request.crashed", request_id=arrival.name, operation=operation.name)
+        await refuse(InternalError(arrival.name), operation=operation, arrival=arrival, send=send)
     finally:
         metrics.in_flight -= 1
 
 
 class ResponseExchange:
-    """Carries one response in the foreground. `run` never raises an `AliError`: it answers it."""
+    """Carries one response in the foreground. `run` never raises an `AliError`: it answers it.
 
-    __slots__ = ("_arrival", "_cancellable", "_engine", "_gone", "_order", "_receive", "_run", "_send", "_task")
+    `told` makes of the response what a caller who does not stream is answered.
+    """
 
-    def __init__(self, engine: Engine, arrival: Arrival, order: Order, *, receive: Receive, send: Send) -> None:
+    __slots__ = (
+        "_arrival",
+        "_cancellable",
+        "_engine",
+        "_gone",
+        "_order",
+        "_receive",
+        "_run",
+        "_scope",
+        "_send",
+        "_task",
+        "_told",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        arrival: Arrival,
+        order: Order,
+        *,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        told: Callable[[Json], Json] | None = None,
+    ) -> None:
         self._engine = engine
         self._arrival = arrival
         self._order = order
+        self._scope = scope
         self._receive = receive
         self._send = send
+        self._told = told
         self._gone = False
         self._cancellable = True
         self._task: asyncio.Task[Any] | None = None
@@ -70,25 +114,23 @@ class ResponseExchange:
     async def run(self) -> None:
         """Serve the request to its end and leave response and usage record behind, whatever happens."""
         self._task = asyncio.current_task()
-        watcher = asyncio.ensure_future(self._receive())
-        watcher.add_done_callback(self._caller_left)
+        unwatch = watch(self._scope, self._receive, self._caller_left)
         order = self._order
         try:
             await (self._stream() if order.request.stream else self._answer_whole())
         except AliError as error:
             await refuse(error, operation=RESPONSES, arrival=self._arrival, send=self._send)
         except asyncio.CancelledError:
-            await asyncio.shield(self._cut_off())
+            await to_its_end(self._cut_off())
             if not self._gone:
                 raise
         finally:
-            watcher.remove_done_callback(self._caller_left)
-            watcher.cancel()
+            unwatch()
             usage = order.record.usage
             order.claimed.settle(self._engine.gateway.limiter, used_tokens=usage.input_tokens + usage.output_tokens)
             tell(self._engine.gateway, order.record, self._arrival.name)
 
-    def _caller_left(self, _watcher: asyncio.Future[Any]) -> None:
+    def _caller_left(self) -> None:
         """Stop the provider's work at once: it costs money."""
         self._gone = True
         if self._cancellable and self._task is not None:
@@ -98,16 +140,16 @@ class ResponseExchange:
     async def _stream(self) -> None:
         send, run = self._send, self._run
         started = False
-        events = run.events()
-        async for due in events:
-            if not started:
-                started = True
-                await send({"type": "http.response.start", "status": 200, "headers": self._headers(EVENT_STREAM)})
-            if run.final is not None:
-                self._cancellable = False
-                await send({"type": "http.response.body", "body": due, "more_body": False})
-            else:
-                await send({"type": "http.response.body", "body": due, "more_body": True})
+        async with aclosing(run.events()) as events:
+            async for due in events:
+                if not started:
+                    started = True
+                    await send({"type": "http.response.start", "status": 200, "headers": self._headers(EVENT_STREAM)})
+                if run.final is not None:
+                    self._cancellable = False
+                    await send({"type": "http.response.body", "body": due, "more_body": False})
+                else:
+                    await send({"type": "http.response.body", "body": due, "more_body": True})
 
     async def _answer_whole(self) -> None:
         run = self._run
@@ -116,7 +158,8 @@ class ResponseExchange:
         self._cancellable = False
         if run.failure is not None:
             raise run.failure
-        body = orjson.dumps(run.final)
+        final: Json = run.final or {}
+        body = orjson.dumps(self._told(final) if self._told is not None else final)
         headers = [*self._headers([JSON]), (b"content-length", b"%d" % len(body))]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": body, "more_body": False})

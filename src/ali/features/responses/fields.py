@@ -6,15 +6,13 @@ Source: OpenAI API reference, "Create a model response".
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ali.features.conversations import check_depth
 from ali.features.conversations.includes import INCLUDABLE
-from ali.features.conversations.refusals import missing, wrong_type
+from ali.features.conversations.refusals import missing
 from ali.kernel.errors import InvalidRequest
 
 Check = Callable[[Any, str], None]
 
 _MOST_TOKENS: Final = 10**9
-_LONGEST_NAME: Final = 64
 
 
 def _refused(param: str, wanted: str, value: object) -> InvalidRequest:
@@ -106,22 +104,24 @@ def _prompt(value: object, param: str) -> None:
         raise missing(f"{param}.id")
 
 
-def _managements(value: object, param: str) -> None:
+def _management(value: object, param: str) -> None:
     if not isinstance(value, list):
-        raise wrong_type(param, value, expected="an array of objects")
-    for at, each in enumerate(value):
-        if not isinstance(each, dict):
-            raise wrong_type(f"{param}[{at}]", each, expected="an object")
-        if not isinstance(each.get("type"), str):
-            raise missing(f"{param}[{at}].type")
+        raise _refused(param, "a list", value)
+    for at, entry in enumerate(value):
+        where = f"{param}[{at}]"
+        structure({"compact_threshold": whole(LEAST_THRESHOLD, _MOST_TOKENS)})(entry, where)
+        one_of("compaction")(entry.get("type"), f"{where}.type")
 
+
+LEAST_THRESHOLD: Final = 1000
+"""Of tokens, at which to compact: below it a summary saves nothing. As at OpenAI."""
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 CHECKS: Final[dict[str, Check]] = {
     "background": boolean,
     "background_options": structure({}),
-    "context_management": _managements,
+    "context_management": _management,
     "frequency_penalty": number(-2, 2),
     "instructions": text(10 * 1024 * 1024),
     "max_output_tokens": whole(1, _MOST_TOKENS),
@@ -151,9 +151,6 @@ CHECKS: Final[dict[str, Check]] = {
 
 def check_fields(document: Mapping[str, Any]) -> None:
     """Raises `InvalidRequest` for the first parameter that is not what it may be; null is as if it were not there."""
-    for name, value in document.items():
-        if name != "input" and isinstance(value, dict | list):  # items have their own measure
-            check_depth(value, param=name[:_LONGEST_NAME])
     for name, check in CHECKS.items():
         value = document.get(name)
         if value is not None:

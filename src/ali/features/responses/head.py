@@ -97,3 +97,9 @@ def queued_events(head: Json) -> bytes:
     """The first two events of a response in the background."""
     shown = with_output({**head, "status": "queued"}, [])
     return lifecycle_event("created", shown, number=0) + lifecycle_event("queued", shown, number=1)
+
+
+def error_event(message: str, *, code: str, number: int) -> bytes:
+    """The `error` event: the stream, not the response, has failed."""
+    body = {"type": "error", "code": code, "message": message, "param": None, "sequence_number": number}
+    return b"event: error\ndata: %b\n\n" % orjson.dumps(body)

@@ -5,23 +5,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final, Literal
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from sqlalchemy import Select, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.conversations.includes import read_include
+from ali.features.conversations.lifecycle import Home
 from ali.features.identity import Permission, Principal
-from ali.features.identity.http.access import Transaction, requires
+from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.identity.http.inputs import listed
 from ali.features.identity.naming import Kind, read
+from ali.features.responses import library
 from ali.features.responses.background import Background
-from ali.features.responses.errors import NotCancellable, NotStreamable, ResponseNotFound
+from ali.features.responses.errors import NotCancellable, NotStreamable
 from ali.features.responses.head import with_output
 from ali.features.responses.models import StoredResponse
 from ali.features.responses.state import Place
@@ -72,15 +71,14 @@ async def retrieve_response(
             param="stream",
         )
     background: Background = request.app.state.background
-    events = background.follow(_place(row), after=-1 if starting_after is None else starting_after)
-    return StreamingResponse(_quiet(events), media_type="text/event-stream", headers=_HEADERS)
+    events = background.followers.follow(_place(row), after=-1 if starting_after is None else starting_after)
+    return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
 
 @router.delete("/{response_id}", summary="Delete a response")
-async def delete_response(response_id: str, caller: Caller, transaction: Transaction) -> Json:
+async def delete_response(response_id: str, caller: Caller, actor: Acting, transaction: Transaction) -> Json:
     """Delete it, with what it was asked and what came out. One that runs is stopped."""
-    row = await _row(transaction, caller, response_id)
-    await transaction.execute(delete(StoredResponse).where(StoredResponse.id == row.id))
+    await library.remove(transaction, read(Kind.RESPONSE, response_id), home=_home(caller), actor=actor)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -99,7 +97,7 @@ async def cancel_response(request: Request, response_id: str, caller: Caller, tr
     deadline_s = time.monotonic() + _CANCEL_WAIT_S
     while row.status in _RUNNING and time.monotonic() < deadline_s:
         await asyncio.sleep(_CANCEL_POLL_S)
-        await transaction.refresh(row)
+        row = await _row(transaction, caller, response_id)
     return _shown(row)
 
 
@@ -144,23 +142,11 @@ async def list_input_items(
 
 async def _row(session: AsyncSession, caller: Principal, name: str) -> StoredResponse:
     """The caller's response. Raises `ResponseNotFound` for any other."""
-    caller.require_project()
-    response_id = read(Kind.RESPONSE, name)
-    found = await session.scalar(visible_to(caller, response_id)) if response_id is not None else None
-    if found is None:
-        raise ResponseNotFound(
-            "Response not found in this project. It may have been deleted, or made with store: false."
-        )
-    return found
+    return await library.found(session, read(Kind.RESPONSE, name), home=_home(caller))
 
 
-def visible_to(caller: Principal, response_id: UUID) -> Select[StoredResponse]:
-    """The response, where the caller's project has it."""
-    return select(StoredResponse).where(
-        StoredResponse.id == response_id,
-        StoredResponse.organization_id == caller.organization_id,
-        StoredResponse.project_id == caller.require_project(),
-    )
+def _home(caller: Principal) -> Home:
+    return Home(organization_id=caller.organization_id, project_id=caller.require_project())
 
 
 def _place(row: StoredResponse) -> Place:
@@ -177,12 +163,3 @@ def _shown(row: StoredResponse) -> Json:
     """The response object as it stands."""
     head: Json = {**orjson.loads(row.head), "status": row.status}
     return with_output(head, orjson.loads(row.output))
-
-
-async def _quiet(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Events until their end; a response that is deleted meanwhile just ends."""
-    try:
-        async for due in events:
-            yield due
-    except ResponseNotFound:
-        return

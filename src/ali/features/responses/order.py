@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from ali.features.chat.admission import Claimed
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
+from ali.features.responses.attachments import Files
 from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals
 from ali.features.responses.state import Place, ResponseState
+from ali.features.responses.weighing import MOST_BYTES_A_TOKEN
 
 Json = dict[str, Any]
-
-_READ_BYTES_A_TOKEN: Final = 8
-"""Nothing that is longer in bytes fits a window; so much is read, and the provider judges what it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +25,7 @@ class Engine:
 
     gateway: Gateway
     state: ResponseState
+    files: Files
     seals: Seals
     allow_list: McpAllowList
     mcp_sessions: Callable[[], McpSessions]
@@ -39,7 +39,7 @@ class Engine:
 
     def most_history(self, route: Route) -> int:
         """Bytes of history that are read for a request of this route: what is longer fits no model of it."""
-        return min(route.window_tokens * _READ_BYTES_A_TOKEN, self.max_history_bytes)
+        return min(route.window_tokens * MOST_BYTES_A_TOKEN, self.max_history_bytes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +57,8 @@ class Order:
     servers: tuple[McpServer, ...] = ()
     turn_bound_microusd: int = 0
     """What one turn costs at most; counted where a hard budget holds something for the response."""
+    attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The files that its items name: by id, the name and the content as a data URL."""
     references: dict[str, Json] = field(default_factory=dict)
     """Items of earlier responses that this request names by `item_reference`."""
 

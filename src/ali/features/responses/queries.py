@@ -23,4 +23,5 @@ EVENTS: Final = (
         "where response_id = %s and last_number >= %s order by first_number"
     ),
 )
+HAS_CONVERSATION: Final = (_TENANT, "select 1 from ali.conversation where id = %s")
 STATUS: Final = (_TENANT, "select status from ali.response where id = %s")

@@ -19,10 +19,11 @@ from ali.kernel.errors import InvalidRequest
 
 Json = dict[str, Any]
 
+_MOST_DEPTH: Final = 200
 _STATE: Final = frozenset(
     (
         *("background", "background_options", "context_management", "conversation", "input", "metadata"),
-        *("previous_response_id", "store", "stream", "stream_options", "tools", "truncation"),
+        *("previous_response_id", "store", "stream", "tools", "truncation"),
     )
 )
 """What this service sees to itself; the rest goes to the model."""
@@ -45,7 +46,16 @@ class ResponseRequest:
     metadata: dict[str, str]
     include: frozenset[str]
     truncates: bool
+    compacts: bool
+    """Whether what was said before is compacted once it is long."""
+    compact_threshold: int | None
+    """How long, in tokens, where the caller says it."""
     max_tool_calls: int | None
+
+    @property
+    def only_compacts(self) -> bool:
+        """Whether a compaction is all that is wanted, and no answer."""
+        return bool(self.items) and self.items[-1]["type"] == "compaction_trigger"
 
     @property
     def keeps(self) -> bool:
@@ -97,12 +107,14 @@ def read_request(body: bytes, *, needs_input: bool = True) -> ResponseRequest:
             param="input",
             code="missing_required_parameter",
         )
+    items = [] if raw is None else read_items(raw)
+    _check_trigger(items)
     tools = read_tools(document.get("tools"))
     check_choice(document.get("tool_choice"), document.get("tools") or ())
     return ResponseRequest(
         document=document,
         model=model,
-        items=[] if raw is None else read_items(raw),
+        items=items,
         tools=tools,
         stream=document.get("stream") is True,
         background=background,
@@ -112,8 +124,27 @@ def read_request(body: bytes, *, needs_input: bool = True) -> ResponseRequest:
         metadata=read_metadata(document.get("metadata")),
         include=frozenset(document.get("include") or ()),
         truncates=document.get("truncation") == "auto",
+        compacts=bool(document.get("context_management")),
+        compact_threshold=_threshold(document.get("context_management")),
         max_tool_calls=document.get("max_tool_calls"),
     )
+
+
+def _threshold(management: object) -> int | None:
+    """The lowest `compact_threshold` of a checked `context_management`."""
+    named = [entry.get("compact_threshold") for entry in management] if isinstance(management, list) else []
+    return min((most for most in named if most is not None), default=None)
+
+
+def _check_trigger(items: list[Json]) -> None:
+    for at, item in enumerate(items[:-1]):
+        if item["type"] == "compaction_trigger":
+            raise InvalidRequest(
+                f"'input[{at}]' is a compaction_trigger, which must be the last item. Send what follows it in a "
+                "request of its own.",
+                param=f"input[{at}]",
+                code="invalid_value",
+            )
 
 
 def read_document(body: bytes) -> Json:
@@ -128,7 +159,27 @@ def read_document(body: bytes) -> Json:
         ) from error
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    if body.count(b"{") + body.count(b"[") > _MOST_DEPTH:  # else it cannot be too deep
+        _check_depth(document)
     return document
+
+
+def _check_depth(document: Json) -> None:
+    """That what the response object echoes can be written again, which JSON cannot be as deep as it can be read.
+
+    Items are checked by `read_items`, more strictly.
+    """
+    level: list[object] = [value for name, value in document.items() if name != "input"]
+    for _ in range(_MOST_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise InvalidRequest(f"The request is nested too deeply. Nest at most {_MOST_DEPTH} levels.", code="json_too_deep")
 
 
 def _previous(document: Json) -> UUID | None:

@@ -7,22 +7,22 @@ The same for callers who wait, who stream, who come back later, and who speak ov
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, nullcontext
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
-from ali.features.chat.settlement import close_record, prices_tried
-from ali.features.metering import LedgerUnavailable
+from ali.features.chat.exchange import InternalError
+from ali.features.responses.attachments import attached
 from ali.features.responses.choice import choice_for_turn
-from ali.features.responses.errors import StateUnavailable
-from ali.features.responses.head import lifecycle_event, usage_object, with_output
+from ali.features.responses.compacting import CompactingTurn, due_compaction
+from ali.features.responses.ending import EventLog, RunEnding
+from ali.features.responses.head import lifecycle_event, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.remote import RemoteTools
-from ali.features.responses.state import Ending
 from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
@@ -33,15 +33,6 @@ Json = dict[str, Any]
 
 CHECKPOINT_S: Final = 1.0
 """How often a response that is kept leaves what it has so far."""
-_ERROR_CODES: Final = {429: "rate_limit_exceeded", 400: "invalid_prompt", 404: "invalid_prompt", 413: "invalid_prompt"}
-
-
-class EventLog(Protocol):
-    """Where the events of a background response are written before anybody sees them."""
-
-    async def rest(self) -> tuple[int, bytes]:
-        """What is not written yet, with the number of its first event: it is written with the response's end."""
-        ...
 
 
 class ResponseRun:
@@ -68,16 +59,23 @@ class ResponseRun:
         self.writer = OutputWriter(first_number=first_number + len(self._opening))
         self.begun = False
         """Something was yielded: what fails from now on is told in-band."""
-        self.final: Json | None = None
+        self.stops_between_turns = False
+        """Set: no further turn begins; the response ends as incomplete, `steered`."""
         self.failure: AliError | None = None
         """Why it failed, where it did after it had begun."""
         self.headers: list[tuple[bytes, bytes]] = []
         """Of the provider's first answer, for the caller."""
         self.dropped: tuple[str, ...] = ()
         self._spending = Spending(order)
-        self._unsent = b""
+        self._compactions = 0
+        """Output items that tell what came before: the next turns are shown that already."""
         self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
-        self._checkpoint: asyncio.Task[str] | None = None
+        self._end = RunEnding(engine, order, self.writer, self._spending, event_log)
+
+    @property
+    def final(self) -> Json | None:
+        """The response object, once the response has ended."""
+        return self._end.final
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, the terminal one last, once everything is settled.
@@ -86,30 +84,54 @@ class ResponseRun:
         its usage record, which is settled.
         """
         try:
-            async for due in self._turns():
-                yield due
+            async with aclosing(self._turns()) as turns:
+                async for due in turns:
+                    yield due
         except AliError as error:
             if not self.begun and self._log is None:
-                await self._undo(error)
+                await self._end.undo(error)
                 raise
-            self.failure = error
-            if not self.begun:
-                yield self._open()
-            yield await self._failed(error)
+            yield await self._told(error)
+        except Exception:
+            log.exception("response.crashed", response=self._order.name)
+            bug = InternalError(f"req_{self._order.record.id.hex}")
+            if not self.begun and self._log is None:
+                await self._end.undo(bug)
+                raise bug from None
+            yield await self._told(bug)
+
+    async def _told(self, error: AliError) -> bytes:
+        """The end of a response that failed after its caller was told of it, with its beginning where that is due."""
+        self.failure = error
+        if not self.begun:
+            self._end.unsent = self._open()
+        return await self._failed(error)
+
+    async def prepared(self) -> AsyncGenerator[bytes, None]:
+        """As `events`, without asking a model: what was sent is there to be gone on from. Costs no tokens."""
+        try:
+            yield self._open() + await self._end.settled("completed")
+        except AliError as error:
+            await self._end.undo(error)
+            raise
 
     async def _turns(self) -> AsyncGenerator[bytes, None]:
         order, engine, writer = self._order, self._engine, self.writer
-        async with engine.mcp_sessions() if order.servers else _no_sessions() as sessions:
-            items = self._items()
+        async with engine.mcp_sessions() if order.servers else nullcontext() as sessions:
+            said = resolved([*order.history, *order.request.items], order.references)
+            compacting = due_compaction(engine, order, said)
+            if compacting is not None:
+                async for due in self._compact(compacting):
+                    yield due
+                if order.request.only_compacts:
+                    yield await self._end.settled("completed", tier=compacting.turn)
+                    return
+                self._spending.admit_turn()
+            items = self._items(said, compacting)
             remote = RemoteTools(order.servers, sessions) if sessions is not None else None
             if remote is not None:
-                remote.recall([*order.history, *order.request.items])
-                yield self._open()
-                while await remote.list_next(writer):
-                    yield writer.take()
-                writer.served = remote.served
-                await remote.run_approved([*order.history, *order.request.items], writer)
-                yield writer.take()
+                async for due in self._prepare(remote):
+                    yield due
             turns = 0
             while True:
                 turn = await self._ask(self._question(items, remote, turns=turns))
@@ -117,10 +139,13 @@ class ResponseRun:
                 try:
                     if not self.begun:
                         yield self._open(turn)
+                    elif turns == 1:
+                        self.headers, self.dropped = turn.headers, turn.dropped
                     async for due in turn.stream.chunks():
                         yield due
                         if time.monotonic() > self._checkpoint_at_s:
-                            self._leave_checkpoint()
+                            self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
+                            self._end.leave_checkpoint()
                 finally:
                     await asyncio.shield(turn.stream.close())
                 self._spending.end_turn()
@@ -129,10 +154,26 @@ class ResponseRun:
                     break
                 goes_on = await remote.run(calls, writer, allowed=self._calls_left(remote))
                 yield writer.take()
-                if not goes_on or self._waits_for_caller():
+                if not goes_on or self.waits_for_caller():
                     break
+                if self.stops_between_turns:
+                    yield await self._end.settled("incomplete", incomplete={"reason": "steered"}, tier=turn)
+                    return
                 self._spending.admit_turn()
             yield await self._ended(turn)
+
+    async def _prepare(self, remote: RemoteTools) -> AsyncGenerator[bytes, None]:
+        """List the tools of MCP servers, and make the calls that were approved."""
+        order, writer = self._order, self.writer
+        said = [*order.history, *order.request.items]
+        remote.recall(said)
+        if not self.begun:
+            yield self._open()
+        while await remote.list_next(writer):
+            yield writer.take()
+        writer.served = remote.served
+        await remote.run_approved(said, writer)
+        yield writer.take()
 
     def _open(self, turn: StreamedTurn | None = None) -> bytes:
         """The lifecycle events that come first."""
@@ -147,11 +188,28 @@ class ResponseRun:
             for at, kind in enumerate(self._opening)
         )
 
-    def _items(self) -> list[Json]:
+    async def _compact(self, compacting: CompactingTurn) -> AsyncGenerator[bytes, None]:
+        """Write the compaction item; its summary is made between its first event and its last."""
+        writer = self.writer
+        if (question := compacting.question) is not None:
+            compacting.turn = await self._ask(question, writer=compacting.writer)
+        if not self.begun:
+            yield self._open(compacting.turn)
+        at = compacting.begin(writer)
+        yield writer.take()
+        if compacting.turn is not None:
+            await compacting.read()
+            self._spending.end_turn()
+        compacting.end(writer, at)
+        self._compactions = len(writer.output)
+        yield writer.take()
+
+    def _items(self, said: Sequence[Json], compacting: CompactingTurn | None) -> list[Json]:
         """What the model is shown, from the whole of what was said."""
         order, seals = self._order, self._engine.seals
-        said = resolved([*order.history, *order.request.items], order.references)
-        items = shown(said, unseal=seals.unsealing(project_id=order.project_id, model=ANY_MODEL))
+        unseal = seals.unsealing(project_id=order.project_id, model=ANY_MODEL)
+        items = shown(said, unseal=unseal) if compacting is None else compacting.shown
+        items = attached(items, order.attachments)
         if order.request.truncates:
             stated = order.request.document.get("max_output_tokens") or 0
             items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
@@ -170,7 +228,7 @@ class ResponseRun:
                 parameters["tool_choice"] = choice
         return Question(
             parameters=parameters,
-            items=[*items, *shown(self.writer.output, unseal=_opens_nothing)],
+            items=[*items, *shown(self.writer.output[self._compactions :], unseal=_opens_nothing)],
             functions=functions,
             hosted=request.tools.hosted,
         )
@@ -186,19 +244,19 @@ class ResponseRun:
         most = self._order.request.max_tool_calls
         return None if most is None else max(most - remote.calls_made, 0)
 
-    def _waits_for_caller(self) -> bool:
-        """Whether the turn also called tools that the caller runs."""
+    def waits_for_caller(self) -> bool:
+        """Whether the model also called tools that the caller runs."""
         answered = {item.get("call_id") for item in self.writer.output if item["type"].endswith("_output")}
         return any(
             item["type"] in ("function_call", "custom_tool_call") and item["call_id"] not in answered
             for item in self.writer.output
         )
 
-    async def _ask(self, question: Question) -> StreamedTurn:
+    async def _ask(self, question: Question, *, writer: OutputWriter | None = None) -> StreamedTurn:
         gateway, order = self._engine.gateway, self._order
         context = TurnContext(
             project_id=order.project_id,
-            writer=self.writer,
+            writer=writer or self.writer,
             seals=self._engine.seals,
             deadlines=gateway.deadlines,
             max_body_bytes=gateway.max_upstream_body_bytes,
@@ -210,159 +268,36 @@ class ResponseRun:
         self._spending.answered(target, turn.relay)
         return turn
 
-    def _leave_checkpoint(self) -> None:
-        """Write what there is, beside the stream; a response that ends soon never gets here."""
-        self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
-        if self._log is not None or not self._order.place.kept:
-            return
-        if self._checkpoint is None or self._checkpoint.done():
-            state = self._engine.state
-            self._checkpoint = asyncio.create_task(state.checkpoint(self._order.place, output=self.writer.snapshot()))
-            self._checkpoint.add_done_callback(_heed)
-
     # Endings
 
     async def _ended(self, turn: StreamedTurn) -> bytes:
         reason = turn.relay.incomplete_reason
         if reason is not None:
-            return await self._settled("incomplete", incomplete={"reason": reason}, tier=turn)
-        return await self._settled("completed", tier=turn)
+            return await self._end.settled("incomplete", incomplete={"reason": reason}, tier=turn)
+        return await self._end.settled("completed", tier=turn)
 
     async def _failed(self, error: AliError) -> bytes:
         self.writer.end_all(status="incomplete")
         self.writer.take_calls()
-        try:
-            return await self._settled("failed", error=error)
-        except (StateUnavailable, LedgerUnavailable) as unavailable:
-            log.warning("response.not_settled", response=self._order.name, error=unavailable.error_code)
-            return self._terminal("failed", error=error)
+        return await self._end.settled("failed", error=error)
 
     async def fail_unbegun(self, error: AliError) -> None:
         """End as failed what broke outside of `events`: a background response whose caller was told of it already."""
-        self.failure = error
-        if not self.begun:
-            self._unsent = self._open()
-        await self._failed(error)
+        await self._told(error)
 
-    async def cut_off(
-        self, status: str, *, code: str, http_status: int, error: AliError | None = None, keeps: bool = True
-    ) -> bytes:
-        """End a run that was cancelled: what there is stays (unless not `keeps`), what was used is settled.
+    @property
+    def ending(self) -> bool:
+        """Its end is being written, or was: nothing stops it any more."""
+        return self._end.settling is not None
 
-        The terminal event. Raises `StateUnavailable`; then the response is found and ended as an orphan.
-        """
-        self.writer.end_all(status="incomplete")
-        self.writer.take_calls()
-        order = self._order
-        order.record.usage = self._spending.so_far(cut=True)
-        close_record(
-            order.record,
-            "cancelled",
-            status=http_status,
-            error_code=code,
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
-        event = self._terminal(status, error=error)
-        if keeps:
-            await self._write_ending(status, event)
-        return event
+    async def cut_off(self, status: str, *, code: str, http_status: int, error: AliError | None = None) -> bytes:
+        """End a run that was cancelled; the terminal event. As `RunEnding.cut_off`."""
+        return await self._end.cut_off(status, code=code, http_status=http_status, error=error)
 
-    async def _settled(
-        self,
-        status: str,
-        *,
-        error: AliError | None = None,
-        incomplete: Json | None = None,
-        tier: StreamedTurn | None = None,
-    ) -> bytes:
-        """Write the response's end and its usage; the terminal event, which may leave now."""
-        order = self._order
-        record = order.record
-        record.usage = self._spending.so_far(cut=False)
-        if tier is not None and (served := getattr(tier.relay, "service_tier", None)):
-            order.head["service_tier"] = served
-        event = self._terminal(status, error=error, incomplete=incomplete)
-        prices = self._spending.prices or prices_tried(order.route, record)
-        if error is None:
-            close_record(record, "ok", status=200, prices=prices)
-        else:
-            close_record(record, "error", status=error.http_status, error_code=error.error_code, prices=prices)
-        await self._write_ending(status, event)
-        await self._engine.gateway.ledger.settle(record)
-        return event
-
-    def _terminal(self, status: str, *, error: AliError | None = None, incomplete: Json | None = None) -> bytes:
-        head = self._order.head
-        head["status"] = status
-        head["usage"] = usage_object(self._spending.so_far(cut=status == "cancelled"))
-        head["incomplete_details"] = incomplete
-        if error is not None:
-            code = _ERROR_CODES.get(error.http_status, "server_error")
-            head["error"] = {"code": code, "message": error.message}
-        if status == "completed":
-            head["completed_at"] = int(time.time())
-        self.final = with_output(head, self.writer.output)
-        kind = "incomplete" if status == "cancelled" else status
-        closing = self._unsent + self.writer.take()
-        self._unsent = b""
-        return closing + lifecycle_event(kind, self.final, number=self.writer.next_number)
-
-    async def _write_ending(self, status: str, event: bytes) -> None:
-        order = self._order
-        if self._checkpoint is not None:
-            await asyncio.wait([self._checkpoint])
-        first, last, events = None, None, None
-        if self._log is not None:
-            first, rest = await self._log.rest()
-            last, events = self.writer.next_number, rest + event
-        added = [*order.request.items, *self.writer.output] if status in ("completed", "incomplete") else []
-        await self._engine.state.settle(
-            order.place,
-            Ending(
-                status=status,
-                head=order.head,
-                output=self.writer.output,
-                added=added if order.place.conversation_id is not None else (),
-                first_number=first,
-                last_number=last,
-                events=events,
-            ),
-        )
-
-    async def _undo(self, error: AliError) -> None:
-        """Nobody was told of the response: it leaves its usage record alone."""
-        order = self._order
-        order.record.usage = self._spending.so_far(cut=False)
-        close_record(
-            order.record,
-            "error",
-            status=error.http_status,
-            error_code=error.error_code,
-            prices=prices_tried(order.route, order.record),
-        )
-        self._engine.gateway.ledger.settle_soon(order.record)
-        with suppress(StateUnavailable):  # what stays is found and ended as an orphan
-            await self._engine.state.discard(order.place)
-
-
-class _NoSessions:
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-def _no_sessions() -> _NoSessions:
-    return _NoSessions()
+    async def give_back(self) -> None:
+        """Another process runs it from its beginning: nothing was answered."""
+        await self._end.give_back()
 
 
 def _opens_nothing(_text: str) -> None:
     """The output of the turn so far holds no compaction."""
-
-
-def _heed(checkpoint: "asyncio.Task[str]") -> None:
-    """A checkpoint that could not be written is not missed: the end is written all the same."""
-    if not checkpoint.cancelled() and (error := checkpoint.exception()) is not None:
-        log.warning("response.checkpoint_failed", error_type=type(error).__name__)

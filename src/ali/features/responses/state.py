@@ -7,6 +7,7 @@ and one to settle; long ones also leave a checkpoint now and then.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,7 +25,9 @@ from ali.features.responses.errors import (
     PreviousResponseNotFound,
     PreviousResponseUnusable,
     StateUnavailable,
+    TakenOver,
 )
+from ali.features.responses.late_writes import LateWrites
 from ali.features.responses.request import previous_not_found
 from ali.kernel.db import Pool
 from ali.kernel.errors import InvalidRequest, NotFound
@@ -94,6 +97,7 @@ class ResponseState:
     def __init__(self, pool: Pool, *, instance_id: UUID) -> None:
         self._pool = pool
         self.instance_id = instance_id
+        self.late = LateWrites()
 
     async def begin(
         self,
@@ -133,6 +137,24 @@ class ResponseState:
                 raise _refusal(verdict, first)
         return _context(read, cut=cut)
 
+    async def read(self, place: Place, *, most_bytes: int) -> Context:
+        """What was said before, at most `most_bytes` of it, with nothing written and nothing claimed.
+
+        One round trip for a chain, three for a conversation. Raises as `begin`.
+        """
+        tenant = (place.organization_id, place.project_id)
+        if place.conversation_id is not None:
+            if not await self._visible(place, *queries.HAS_CONVERSATION, (place.conversation_id,)):
+                raise conversation_not_found("conversation")
+        elif place.previous_id is not None:
+            rows = await self._rows(queries.READ_CHAIN, *tenant, place.previous_id, most_bytes)
+            for verdict, link, _, _ in rows:
+                if verdict not in ("ok", "cut"):
+                    raise _refusal(f"previous_{verdict}", str(link).encode())
+            read = [[*orjson.loads(row[2]), *orjson.loads(row[3])] for row in rows if row[0] == "ok"]
+            return _context(read, cut=any(row[0] == "cut" for row in rows))
+        return await self.history(place, most_bytes=most_bytes)
+
     async def history(self, place: Place, *, most_bytes: int) -> Context:
         """What was said before a response that was begun earlier, as far as it is still there."""
         tenant = (place.organization_id, place.project_id)
@@ -149,7 +171,7 @@ class ResponseState:
     async def settle(self, place: Place, ending: Ending) -> None:
         """Write how the response ended, add to its conversation, end its claim: all in one transaction.
 
-        Raises `StateUnavailable`: the database does not answer, or another process has taken the response over.
+        Raises `StateUnavailable`: the database does not answer, or (`TakenOver`) the response is another process's now.
         """
         if not (place.kept or place.conversation_id is not None):
             return
@@ -163,7 +185,7 @@ class ResponseState:
             *(ending.first_number, ending.last_number, ending.events),
         )
         if rows[0][0] == "taken_over":
-            raise StateUnavailable("Another process has ended this response, because this one seemed dead.")
+            raise TakenOver("Another process has ended this response, because this one seemed dead.")
 
     async def checkpoint(
         self,
@@ -189,6 +211,14 @@ class ResponseState:
             await self._rows(
                 queries.DISCARD, place.organization_id, place.project_id, place.response_id, place.conversation_id
             )
+
+    def settle_late(self, place: Place, ending: Ending) -> None:
+        """End a response as soon as the database answers."""
+        self.late.add(place.response_id, partial(self.settle, place, ending))
+
+    def discard_late(self, place: Place) -> None:
+        """Remove a response that nobody was told of, as soon as the database answers."""
+        self.late.add(place.response_id, partial(self.discard, place))
 
     async def requeue(self, place: Place) -> None:
         """Give a background response back that this process has not begun to answer."""
@@ -218,13 +248,16 @@ class ResponseState:
         rows = await self._rows(queries.CANCEL, place.organization_id, place.project_id, place.response_id)
         return rows[0][0], rows[0][1]
 
-    async def take(self, *, only_queued: bool, at_most: int) -> list[Taken]:
-        """Responses that wait to be run, and (unless `only_queued`) those whose process died: this process's now."""
-        rows = await self._rows(queries.TAKE, self.instance_id, only_queued, DEAD_AFTER_S, at_most)
+    async def take(self, *, only_ends: bool, at_most: int) -> list[Taken]:
+        """Responses that wait to be run, and those whose process died: this process's now.
+
+        `only_ends`: of those that wait, only what was cancelled.
+        """
+        rows = await self._rows(queries.TAKE, self.instance_id, only_ends, DEAD_AFTER_S, at_most)
         return [_taken(row) for row in rows]
 
     async def status(self, place: Place) -> str | None:
-        """How a response stands; None where it has been deleted."""
+        """The response's status; None where it was deleted."""
         tenant, statement = queries.STATUS
         rows = await self._visible(place, tenant, statement, (place.response_id,))
         return rows[0][0] if rows else None
@@ -279,14 +312,17 @@ def _taken(row: TupleRow) -> Taken:
 
 
 def _context(read: list[list[Json]], *, cut: bool) -> Context:
-    """What was read, newest first, in order. A call that the model was cut off in asks for no answer."""
-    items = [
+    """What was read, newest first, in order."""
+    return Context(items=without_cut_calls([item for group in reversed(read) for item in group]), cut=cut)
+
+
+def without_cut_calls(items: Sequence[Json]) -> list[Json]:
+    """What later responses go on from: a call that the model was cut off in asks for no answer."""
+    return [
         item
-        for group in reversed(read)
-        for item in group
+        for item in items
         if not (item.get("status") == "incomplete" and item.get("type") in ("function_call", "custom_tool_call"))
     ]
-    return Context(items=items, cut=cut)
 
 
 def _unavailable() -> StateUnavailable:

@@ -1,5 +1,6 @@
 """One turn: a call of a model at one target, said in its words, its stream coming back as our events."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -15,7 +16,7 @@ from ali.features.chat.attempt import (
 from ali.features.chat.live_stream import LiveStream
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Target
-from ali.features.responses.errors import ToolNotOffered
+from ali.features.responses.errors import CompactionUnreadable, PromptNotOffered, ToolNotOffered
 from ali.features.responses.sealing import Seals
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall
@@ -31,6 +32,7 @@ from ali.providers.turns.native_turn import NativeTurn
 Json = dict[str, Any]
 
 NATIVE_PATH: Final = "/responses"
+LOGPROBS: Final = "message.output_text.logprobs"
 
 
 class TurnRelay(StreamRelay, Protocol):
@@ -85,6 +87,7 @@ class StreamedTurn:
 async def attempt_turn(target: Target, *, question: Question, context: TurnContext) -> StreamedTurn:
     """Ask `target`; its first event has arrived. Raises `UpstreamError`; `InvalidRequest` for what cannot be said."""
     call, relay, dropped = _prepared(target, question, context)
+    mark = context.writer.mark()
     reply = await target.upstream.send(call, context.deadlines)
     try:
         await expect_success(reply, target=target, operation=RESPONSES)
@@ -100,7 +103,8 @@ async def attempt_turn(target: Target, *, question: Question, context: TurnConte
         )
         await stream.begin()
     except BaseException:
-        await reply.close()
+        context.writer.rewind(mark)
+        await asyncio.shield(reply.close())
         raise
     return StreamedTurn(
         target=target,
@@ -111,26 +115,28 @@ async def attempt_turn(target: Target, *, question: Question, context: TurnConte
     )
 
 
-def _prepared(
-    target: Target, question: Question, context: TurnContext
-) -> tuple[UpstreamCall, TurnRelay, tuple[str, ...]]:
-    """The call in the target's words, and what reads its answer."""
-    upstream, writer = target.upstream, context.writer
-    name = f"{upstream.name}/{target.model}"
-    seal = context.seals.sealing(project_id=context.project_id, model=name)
-    unseal = context.seals.unsealing(project_id=context.project_id, model=name)
+def said_to(target: Target, question: Question, *, seals: Seals, project_id: UUID) -> Translated[Json]:
+    """The question as a streamed request in the target's words. Raises `InvalidRequest` where it cannot be said."""
+    upstream = target.upstream
+    unseal = seals.unsealing(project_id=project_id, model=f"{upstream.name}/{target.model}")
     request = question.request(model=target.model)
     if upstream.speaks_responses:
         reasons = target.has("reasoning") if target.card is not None else None
         translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal, reasons=reasons)
-        native = NativeTurn(writer, provider=upstream.name, seal=seal)
-        return _call(NATIVE_PATH, translated), native, translated.dropped
+        if request.get("prompt") is not None and not request["input"]:
+            del translated.body["input"]  # the prompt brings its own
+        return translated
     if request.get("prompt") is not None:
-        raise InvalidRequest(
-            "Prompt templates are kept at OpenAI, and this model is not served there. Send what it says as "
-            "instructions and input, or use one of OpenAI's models.",
+        raise PromptNotOffered(
+            "Prompts are kept at OpenAI, and this model is not served there. Use one of OpenAI's models, or send the "
+            "prompt's text as instructions.",
             param="prompt",
-            code="unsupported_parameter",
+        )
+    if any(item.get("type") == "compaction" for item in question.items):  # ours were opened
+        raise CompactionUnreadable(
+            "A compaction item in the input was made by another provider, in another project, or was changed since, so "
+            "it cannot be read. Send the items that it stands for instead.",
+            param="input",
         )
     if question.hosted:
         kind = str(question.hosted[0].get("type"))[:64]
@@ -139,19 +145,36 @@ def _prepared(
             "leave the tool out.",
             param="tools",
         )
-    if upstream.dialect is Dialect.ANTHROPIC:
-        translated = turn_to_messages(
-            request,
-            model=target.model,
-            default_max_tokens=target.card.default_max_tokens if target.card else DEFAULT_MAX_TOKENS,
-            anthropic_version="2023-06-01" if target.has("sampling_parameters") else "2026-10-21",
-            unseal=unseal,
+    if upstream.dialect is not Dialect.ANTHROPIC:
+        return turn_to_chat(request, model=target.model)
+    if LOGPROBS in request.pop("include", ()):
+        raise InvalidRequest(
+            f"This model's provider gives no log probabilities; leave {LOGPROBS} out of include.", param="include"
         )
+    return turn_to_messages(
+        request,
+        model=target.model,
+        default_max_tokens=target.card.default_max_tokens if target.card else DEFAULT_MAX_TOKENS,
+        anthropic_version="2023-06-01" if target.has("sampling_parameters") else "2026-10-21",
+        unseal=unseal,
+    )
+
+
+def _prepared(
+    target: Target, question: Question, context: TurnContext
+) -> tuple[UpstreamCall, TurnRelay, tuple[str, ...]]:
+    """The call in the target's words, and what reads its answer."""
+    upstream, writer = target.upstream, context.writer
+    translated = said_to(target, question, seals=context.seals, project_id=context.project_id)
+    seal = context.seals.sealing(project_id=context.project_id, model=f"{upstream.name}/{target.model}")
+    if upstream.speaks_responses:
+        native = NativeTurn(writer, provider=upstream.name, seal=seal)
+        return _call(NATIVE_PATH, translated), native, translated.dropped
+    if upstream.dialect is Dialect.ANTHROPIC:
         custom = frozenset(tool["name"] for tool in question.functions if tool["type"] == "custom")
         relay = MessagesTurn(writer, provider=upstream.name, seal=seal, custom_tools=custom)
         version = (("anthropic-version", anthropic_version_for(translated.body)),)
         return _call("/v1/messages", translated, version), relay, translated.dropped
-    translated = turn_to_chat(request, model=target.model)
     return _call("/chat/completions", translated), ChatTurn(writer, provider=upstream.name), translated.dropped
 
 

@@ -13,9 +13,10 @@ from ali.kernel.edge.errors import (
     MediaTypeRefused,
     OriginRefused,
     RequestTooSlow,
+    SocketVersionRefused,
 )
 from ali.kernel.edge.proxies import Hop, Proxies
-from ali.kernel.edge.refusal import refusal
+from ali.kernel.edge.refusal import answered, refusal
 
 __all__ = [
     "Doorway",
@@ -29,5 +30,7 @@ __all__ = [
     "OriginRefused",
     "Proxies",
     "RequestTooSlow",
+    "SocketVersionRefused",
+    "answered",
     "refusal",
 ]

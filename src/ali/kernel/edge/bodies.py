@@ -121,5 +121,5 @@ def too_large(limit_bytes: int) -> PayloadTooLarge:
     """413, with what to do."""
     return PayloadTooLarge(
         f"The body is larger than the {limit_bytes} bytes that this operation takes. Send less, or ask the operator "
-        "to raise ALI_MAX_JSON_BYTES (for JSON) or ALI_MAX_BODY_BYTES (for uploads)."
+        "to raise ALI_MAX_JSON_BYTES (for JSON), ALI_MAX_FILE_BYTES (for files) or ALI_MAX_BODY_BYTES (for the rest)."
     )

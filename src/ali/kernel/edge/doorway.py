@@ -1,7 +1,7 @@
 """The door that every request passes, before any framework: pure ASGI, about 2 µs on the hot path."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -19,11 +19,11 @@ from ali.kernel.edge.bodies import (
     read_json,
     too_large,
 )
-from ali.kernel.edge.errors import HostNotServed, MediaTypeRefused
+from ali.kernel.edge.errors import HostNotServed, MediaTypeRefused, OriginRefused
 from ali.kernel.edge.headers import missing
 from ali.kernel.edge.origins import Origins
 from ali.kernel.edge.proxies import ForwardedHeader, Network, Proxies
-from ali.kernel.edge.refusal import refusal
+from ali.kernel.edge.refusal import answered, refusal
 from ali.kernel.errors import AliError
 
 log = structlog.get_logger("ali.requests")
@@ -45,6 +45,8 @@ class EdgeRules:
 
     hot_paths: Collection[str] = ()
     """Their bodies are read and capped by the hot path itself."""
+    large_paths: Mapping[str, int] = field(default_factory=dict)
+    """To how many bytes: their operations read bodies themselves as they come, of whatever kind."""
     max_body_bytes: int
     max_json_bytes: int
     cors_origins: Collection[str] = ()
@@ -74,6 +76,9 @@ class Doorway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        if scope["type"] == "websocket":
+            await self._shake_hands(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -99,6 +104,33 @@ class Doorway:
             with_vary = True
             await self._enter(scope, receive, dressed)
 
+    async def _shake_hands(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket's handshake. Browsers send it from any page unasked, so the origin is judged here."""
+        if self._proxies is not None:
+            _apply(self._proxies, scope)
+            scope["scheme"] = {"https": "wss", "http": "ws"}.get(scope["scheme"], scope["scheme"])
+        https = scope["scheme"] == "wss"
+
+        def dressed(message: Message) -> Awaitable[None]:
+            if message["type"] == "websocket.http.response.start":
+                own = message.get("headers", ())
+                message["headers"] = [*own, *missing(own, https=https)]
+            return send(message)
+
+        found = {name: value for name, value in scope["headers"] if name in _WANTED}
+        try:
+            self._check_host(found)
+            self._check_origin(found.get(b"origin"))
+        except AliError as error:
+            await self._refuse(scope, answered(dressed), error)
+            return
+        await self._app(scope, receive, dressed)
+
+    def _check_origin(self, origin: bytes | None) -> None:
+        allowed = self._rules.cors_origins
+        if origin is not None and "*" not in allowed and origin.decode("latin-1") not in allowed:
+            raise OriginRefused("Pages of this origin may not connect. The operator can allow it in ALI_CORS_ORIGINS.")
+
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge the head; refuse, or let the request through with its body capped."""
         found = {name: value for name, value in scope["headers"] if name in _WANTED}
@@ -113,8 +145,10 @@ class Doorway:
             if content_type != b"application/json" and content_type is not None and not bodiless:
                 check_media_type(content_type, hot=hot)
             if not hot and may_have_body:
-                if b"content-type" in found and not is_json(found[b"content-type"]):
-                    await self._take_upload(scope, receive, send, found)
+                large_bytes = self._rules.large_paths.get(scope["path"])
+                if large_bytes or (b"content-type" in found and not is_json(found[b"content-type"])):
+                    limit_bytes = large_bytes or self._rules.max_body_bytes
+                    await self._take_upload(scope, receive, send, found, limit_bytes=limit_bytes)
                     return
                 limit_bytes = min(self._rules.max_body_bytes, self._rules.max_json_bytes)
                 receive = await read_json(receive, limit_bytes=limit_bytes, declared=_declared(found))
@@ -133,8 +167,9 @@ class Doorway:
         if host not in self._hosts and not host.endswith(self._domains or "\0"):
             raise HostNotServed("This host is not served here. Use the address that the operator has given.")
 
-    async def _take_upload(self, scope: Scope, receive: Receive, send: Send, found: dict[bytes, bytes]) -> None:
-        limit_bytes = self._rules.max_body_bytes
+    async def _take_upload(
+        self, scope: Scope, receive: Receive, send: Send, found: dict[bytes, bytes], *, limit_bytes: int
+    ) -> None:
         if (_declared(found) or 0) > limit_bytes:
             raise too_large(limit_bytes)
         body = CappedBody(receive, send, limit_bytes=limit_bytes, refuse=partial(self._refuse, scope, send))

@@ -31,7 +31,7 @@ class HostNotServed(InvalidRequest):
 
 
 class OriginRefused(InvalidRequest):
-    """400: a browser's preflight asks for an origin, method or header that the operator does not allow."""
+    """400: a browser's preflight or handshake asks for an origin, method or header that the operator does not allow."""
 
     code = "origin_refused"
 
@@ -47,3 +47,10 @@ class JsonTooDeep(InvalidRequest):
     """400: the JSON body is nested too deeply, or its brackets do not match."""
 
     code = "json_too_deep"
+
+
+class SocketVersionRefused(InvalidRequest):
+    """426: the handshake asks for a version of the WebSocket protocol that is not spoken here."""
+
+    status = 426
+    code = "websocket_version_refused"

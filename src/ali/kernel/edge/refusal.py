@@ -1,5 +1,8 @@
 """An error as a whole answer, for those who have no framework around them."""
 
+from collections.abc import Awaitable
+
+from ali.kernel.edge.bodies import Message, Send
 from ali.kernel.edge.headers import RawHeaders, missing
 from ali.kernel.envelopes import error_body, error_headers
 from ali.kernel.errors import AliError
@@ -18,3 +21,12 @@ def refusal(error: AliError, *, anthropic: bool) -> tuple[int, RawHeaders, bytes
         *error_headers(error),
     ]
     return error.http_status, [*headers, *missing(headers, https=False)], body
+
+
+def answered(send: Send) -> Send:
+    """A `send` that answers a WebSocket's handshake with an HTTP response (ASGI, "WebSocket Denial Response")."""
+
+    def denied(message: Message) -> Awaitable[None]:
+        return send({**message, "type": f"websocket.{message['type']}"})
+
+    return denied

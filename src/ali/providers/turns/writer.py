@@ -91,6 +91,20 @@ class OutputWriter:
         buffer.clear()
         return due
 
+    def mark(self) -> tuple[int, int, int]:
+        """Where the writer stands between two turns, for `rewind`."""
+        return self._number, len(self.output), len(self._served_calls)
+
+    def rewind(self, mark: tuple[int, int, int]) -> None:
+        """Forget what a turn has written of which nobody was told: another target is asked instead."""
+        self._number, items, calls = mark
+        del self.output[items:]
+        del self._served_calls[calls:]
+        self._buffer.clear()
+        self._calls.clear()
+        self._forwarded.clear()
+        self._message = self._reasoning = None
+
     def snapshot(self) -> list[dict[str, Any]]:
         """The output as it stands, items that are open included, with what they hold so far and `in_progress`."""
         now = list(self.output)

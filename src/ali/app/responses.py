@@ -1,0 +1,58 @@
+"""Responses: what they are made of, and the chore that runs those in the background."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from fastapi import FastAPI
+
+from ali.app.chores import stop
+from ali.app.outbound import mcp_allow_list, mcp_sessions
+from ali.features.chat.gateway import Gateway
+from ali.features.files.store import FileStore
+from ali.features.responses.background import Background
+from ali.features.responses.followers import Followers
+from ali.features.responses.order import Engine
+from ali.features.responses.sealing import Seals
+from ali.features.responses.socket.sockets import Sockets
+from ali.features.responses.state import ResponseState
+from ali.kernel.settings import Settings
+
+
+def assemble_responses(
+    api: FastAPI,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    gateway: Gateway,
+    state: ResponseState,
+    files: FileStore,
+    hmac_secret: bytes,
+) -> None:
+    """Build the engine of responses, and start what runs in the background where `ALI_BACKGROUND` says that it does."""
+    engine = Engine(
+        gateway=gateway,
+        state=state,
+        files=files,
+        seals=Seals(hmac_secret),
+        allow_list=mcp_allow_list(settings),
+        mcp_sessions=mcp_sessions(settings),
+        max_turns=settings.response_max_turns,
+        max_run_s=settings.response_max_s,
+        max_history_bytes=settings.max_body_bytes,
+    )
+    background = Background(engine, Followers(state), runs_here=settings.background == "here")
+    api.state.engine, api.state.background = engine, background
+    api.state.sockets = Sockets(
+        engine,
+        most=settings.socket_max_connections,
+        most_of_one_caller=settings.socket_max_connections_per_key,
+        memory_bytes=settings.socket_memory_bytes,
+    )
+    late = asyncio.create_task(engine.state.late.run())
+    # The last is done first: nothing more is taken, what runs ends, and what could not be written is tried once more.
+    stack.push_async_callback(engine.state.late.drain, deadline_s=5)
+    stack.push_async_callback(stop, [late])
+    stack.push_async_callback(background.drain)
+    stack.push_async_callback(api.state.sockets.drain)
+    if background.runs_here:
+        stack.push_async_callback(stop, [asyncio.create_task(background.run())])

@@ -1,0 +1,1 @@
+"""Files that projects keep: their rows here, their bytes in object storage."""
