@@ -26,11 +26,13 @@ class Load:
     errors: int
 
 
-def encode_request(*, port: int, headers: tuple[tuple[str, str], ...], body: bytes) -> bytes:
-    """A chat request as bytes, ready to be sent again and again."""
+def encode_request(
+    *, port: int, headers: tuple[tuple[str, str], ...], body: bytes, path: str = "/v1/chat/completions"
+) -> bytes:
+    """A request as bytes, ready to be sent again and again."""
     lines = [("host", f"127.0.0.1:{port}"), ("content-type", "application/json"), *headers]
     head = "".join(f"{name}: {value}\r\n" for name, value in lines)
-    return f"POST /v1/chat/completions HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    return f"POST {path} HTTP/1.1\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def response_end(received: bytes) -> int:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,12 +76,14 @@ class Stage:
     cores: processes.Cores
     upstream: int
     """The port of the simulated provider."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More of Ali's environment."""
 
 
-async def start_upstream(children: Children, cores: processes.Cores) -> int:
+async def start_upstream(children: Children, cores: processes.Cores, *, module: str = "bench.gateway.upstream") -> int:
     """Start the simulated provider; returns its port."""
     port = free_port()
-    command = [sys.executable, "-m", "bench.gateway.upstream", "--port", str(port)]
+    command = [sys.executable, "-m", module, "--port", str(port)]
     child = children.start("upstream", command, cores={cores.upstream})
     await children.wait_until_ready(child, port=port, path="/v1/models", timeout_s=20)
     return port
@@ -144,6 +147,7 @@ async def start_ali(stage: Stage, contestant: Contestant) -> None:
         "OPENAI_API_KEY": _PROVIDER_KEY,
         "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{stage.upstream}",
         "ANTHROPIC_API_KEY": _PROVIDER_KEY,
+        **stage.settings,
     }
     command = [str(Path(sys.executable).with_name("ali")), "serve", "--host", "127.0.0.1"]
     command += ["--port", str(contestant.port), "--workers", "1"]

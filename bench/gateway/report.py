@@ -123,11 +123,11 @@ def render_readme(results: Results, language: Language) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replace_block(page: str, block: str) -> str:
+def replace_block(page: str, block: str, *, begin: str = BEGIN, end: str = END) -> str:
     """`page` with what stands between its markers replaced. Raises ValueError where it has not exactly one pair."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"the page needs one {BEGIN} and, after it, one {END}")
-    before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise ValueError(f"the page needs one {begin} and, after it, one {end}")
+    before, after = page[: page.index(begin) + len(begin)], page[page.index(end) :]
     return f"{before}\n{block.strip()}\n{after}"
 
 

@@ -22,7 +22,7 @@ class Streamed:
 
     streams: int
     ended: int
-    """Streams that came to their `[DONE]`."""
+    """Streams that came to their terminal event."""
     chunks: int
     expected_chunks: int
     """What the upstream was asked to send within the window."""
@@ -36,6 +36,7 @@ class _Run:
     request: bytes
     everything: asyncio.Event
     streams: int
+    terminal: bytes
     counting: bool = False
     ended: int = 0
     gone: int = 0
@@ -65,7 +66,7 @@ class _Stream(asyncio.Protocol):
                 run.delays_ns.append(now - int(stamp[1]))
         # The tail may be the first part of a stamp, or of the terminal event; a counted stamp is never kept.
         self._tail = buffer[max(end, len(buffer) - STAMP_BYTES + 1) :]
-        if not self._done and b"[DONE]" in buffer:
+        if not self._done and run.terminal in buffer:
             self._done = True
             run.ended += 1
         if self._done and _LAST_CHUNK in buffer:
@@ -102,11 +103,20 @@ class Schedule:
 
 
 async def run_streams(
-    request: bytes, *, port: int, schedule: Schedule, at_window: Callable[[], None], grace_s: float = 15.0
+    request: bytes,
+    *,
+    port: int,
+    schedule: Schedule,
+    at_window: Callable[[], None],
+    terminal: bytes = b"[DONE]",
+    grace_s: float = 15.0,
 ) -> Streamed:
-    """Open the streams, count within the window, wait for their ends. `at_window` is called as it opens and closes."""
+    """Open the streams, count within the window, wait for their ends. `at_window` is called as it opens and closes.
+
+    `terminal`: what the last event of each holds, no longer than a stamp.
+    """
     loop = asyncio.get_running_loop()
-    run = _Run(request, asyncio.Event(), schedule.streams)
+    run = _Run(request, asyncio.Event(), schedule.streams, terminal)
     gc.collect()
     gc.disable()
     start = loop.time()

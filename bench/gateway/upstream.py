@@ -9,6 +9,8 @@ import asyncio
 import gc
 import re
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import uvloop
@@ -32,9 +34,13 @@ def _answer(body: bytes, *, status: bytes = b"200 OK") -> bytes:
     return b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
-def _chunk(data: bytes) -> bytes:
-    event = b"data: %b\n\n" % data
+def chunked(event: bytes) -> bytes:
+    """An event as one chunk of a response."""
     return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+def _chunk(data: bytes) -> bytes:
+    return chunked(b"data: %b\n\n" % data)
 
 
 def _delta(choice: bytes, tail: bytes = b"") -> bytes:
@@ -59,25 +65,47 @@ _STREAM_HEAD = (
 _STREAM_FIRST = _chunk(
     _delta(b'{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}')
 )
-_PLACE = b"@" + b"0" * 18
-_STREAM_CHUNK = _chunk(_delta(b'{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}' % _PLACE))
-_BEFORE, _AFTER = _STREAM_CHUNK.split(_PLACE)
+PLACE = b"@" + b"0" * 18
+"""Where in a chunk its time is to stand."""
+_STREAM_CHUNK = _chunk(_delta(b'{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}' % PLACE))
 _STREAM_LAST = _chunk(_delta(b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}'))
 _STREAM_USAGE = _chunk(_delta(b"", b"," + _USAGE))
 _STREAM_END = _chunk(b"[DONE]") + b"0\r\n\r\n"
 
 
-class Upstream(asyncio.Protocol):
-    """One connection from a gateway."""
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A stream in one dialect: its first bytes, one chunk cut where its time stands, its last bytes."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    first: bytes
+    before: bytes
+    after: bytes
+    last: bytes
+
+    @classmethod
+    def of(cls, *, first: bytes, chunk: bytes, last: bytes) -> "Script":
+        """`chunk` holds `PLACE` once."""
+        before, after = chunk.split(PLACE)
+        return cls(first, before, after, last)
+
+
+_CHAT = Script.of(first=_STREAM_FIRST, chunk=_STREAM_CHUNK, last=_STREAM_LAST + _STREAM_END)
+_CHAT_WITH_USAGE = Script.of(first=_STREAM_FIRST, chunk=_STREAM_CHUNK, last=_STREAM_LAST + _STREAM_USAGE + _STREAM_END)
+_NO_OTHERS: Mapping[bytes, Script] = {}
+
+
+class Upstream(asyncio.Protocol):
+    """One connection from a gateway. `scripts`: of streams in other dialects than chat, by the end of the path."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, scripts: Mapping[bytes, Script] = _NO_OTHERS) -> None:
         self._loop = loop
+        self._scripts = scripts
+        self._script = _CHAT
         self._received = b""
         self._timer: asyncio.TimerHandle | None = None
         self._left = 0
         self._interval_s = 0.0
         self._due = 0.0
-        self._usage = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport: answers are written straight to it."""
@@ -104,15 +132,17 @@ class Upstream(asyncio.Protocol):
                 self._transport.write(_LENGTH_REQUIRED)
                 self._transport.close()
             else:
-                self._obey(body)
+                self._obey(body, path=head.partition(b" HTTP/")[0])
 
-    def _obey(self, body: bytes) -> None:
+    def _obey(self, body: bytes, *, path: bytes) -> None:
         order = _ORDER.search(body)
         delay_ms, chunks, interval_ms = map(int, order.groups()) if order else (0, 0, 0)
         if chunks:
             self._left, self._interval_s = chunks, interval_ms / 1000
-            self._usage = b'"include_usage"' in body
-            self._transport.write(_STREAM_HEAD + _STREAM_FIRST)
+            self._script = self._scripts.get(path.rpartition(b"/")[2]) or (
+                _CHAT_WITH_USAGE if b'"include_usage"' in body else _CHAT
+            )
+            self._transport.write(_STREAM_HEAD + self._script.first)
             self._due = self._loop.time() + self._interval_s
             self._timer = self._loop.call_at(self._due, self._send_chunk)
         elif delay_ms:
@@ -123,18 +153,18 @@ class Upstream(asyncio.Protocol):
     def _send_chunk(self) -> None:
         """One chunk, stamped as it is written: this process's own lateness is not the gateway's."""
         self._left -= 1
-        self._transport.write(b"%b@%018d%b" % (_BEFORE, time.monotonic_ns(), _AFTER))
+        self._transport.write(b"%b@%018d%b" % (self._script.before, time.monotonic_ns(), self._script.after))
         if self._left:
             self._due += self._interval_s
             self._timer = self._loop.call_at(self._due, self._send_chunk)
         else:
-            self._transport.write(_STREAM_LAST + (_STREAM_USAGE if self._usage else b"") + _STREAM_END)
+            self._transport.write(self._script.last)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, scripts: Mapping[bytes, Script] = _NO_OTHERS) -> None:
     """Serve on the loopback interface until cancelled."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(loop), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Upstream(loop, scripts), "127.0.0.1", port, backlog=1024)
     gc.freeze()
     async with server:
         await server.serve_forever()

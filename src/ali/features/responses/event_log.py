@@ -1,7 +1,7 @@
 """The events of a background response, durable before anybody sees them: whoever comes back gets each of them once.
 
-While one batch commits the next gathers, so a fast model costs few commits. Each answer of the database also says
-whether the response shall stop; where the model is silent, it is asked all the same.
+While one batch commits, and for a moment after it, the next gathers, so a fast model costs few commits. Each answer of
+the database also says whether the response shall stop; where the model is silent, it is asked all the same.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from ali.features.responses.state import Place, ResponseState
 
 log = structlog.get_logger("ali.responses")
 
+_GATHER_S: Final = 0.025
+"""For so long, after a batch, events wait for others: each commit costs as much as some twenty of them."""
 _ASK_S: Final = 0.5
 """How often the database is asked whether to stop, where nothing is to be written."""
 
@@ -87,6 +89,7 @@ class WrittenEvents:
             if verdict != "ok":
                 self._on_stop(verdict == "cancel")
                 return
+            await asyncio.sleep(_GATHER_S)
 
     async def _write(self) -> str:
         async with self._writing:
