@@ -32,7 +32,7 @@ async def conversation(running: Service) -> str:
 
 WRONG: list[tuple[str, str, object, str | None, str]] = [
     ("POST", "", {"items": "Hello"}, "items", "invalid_type"),
-    ("POST", "", {"items": []}, "items", "invalid_value"),
+    ("POST", "/{id}/items", {"items": []}, "items", "invalid_value"),
     ("POST", "", {"items": [HELLO] * 21}, "items", "array_above_max_length"),
     ("POST", "", {"items": [{"role": "user"}]}, "items[0].content", "missing_required_parameter"),
     ("POST", "", {"items": [HELLO, {"type": "poem"}]}, "items[1].type", "invalid_value"),

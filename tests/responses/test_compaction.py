@@ -119,7 +119,7 @@ async def test_nothing_cannot_be_compacted(service: Service) -> None:
     async with lenient(service) as client:
         with pytest.raises(openai.BadRequestError) as refused:
             await client.responses.compact(model=LOCAL, input=[])
-        assert refused.value.code == "nothing_to_compact"
+        assert refused.value.code == "missing_required_parameter"
         with pytest.raises(openai.BadRequestError) as refused:
             await client.responses.create(model=LOCAL, input=[{"type": "compaction_trigger"}])
         assert refused.value.code == "nothing_to_compact"

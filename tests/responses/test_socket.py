@@ -139,7 +139,7 @@ async def test_a_request_without_generation_prepares_what_later_ones_go_on_from(
         ('{"type":[]}', "type", "invalid_client_event"),
         ('{"type":"session.update"}', "type", "invalid_client_event"),
         ('{"type":"response.create"}', "model", "missing_required_parameter"),
-        ('{"type":"response.create","model":7}', "model", "model_not_found"),
+        ('{"type":"response.create","model":7}', "model", "invalid_type"),
         ('{"type":"response.create","model":"none","input":"a"}', "model", "model_not_found"),
         ('{"type":"response.create","model":"gpt-4.1"}', "input", "missing_required_parameter"),
         ('{"type":"response.create","model":"gpt-4.1","input":7}', "input", "invalid_type"),

@@ -15,7 +15,8 @@ from tests.unit.turns.messages_sealing import unseal
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "responses-upstreams.md"
 USER = {"role": "user", "content": "Hello"}
 FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
-MCP = {**FUNCTION, "name": mcp_function_name("docs", "find")}
+FIND = mcp_function_name("docs", "find")
+MCP = {**FUNCTION, "name": FIND}
 TOOL = {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 CUSTOM_SCHEMA = {
     "type": "object",
@@ -55,9 +56,13 @@ def named(kind: str, name: str) -> dict[str, str]:
         ({"reasoning": {"effort": "minimal"}}, {"output_config": {"effort": "low"}}),
         (
             {"reasoning": {"effort": "high", "summary": "auto"}},
-            {"output_config": {"effort": "high"}, "thinking": {"type": "adaptive"}},
+            {"output_config": {"effort": "high"}, "thinking": {"type": "adaptive", "display": "summarized"}},
         ),
         ({"reasoning": {"summary": "auto"}}, {}),
+        (
+            {"reasoning": {"effort": "high"}},
+            {"output_config": {"effort": "high"}, "thinking": {"type": "adaptive"}},
+        ),
         (
             {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True}}},
             {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
@@ -99,17 +104,11 @@ def test_a_parameter_is_said_in_messages(parameters: dict[str, Any], expected: d
             {"type": "auto"},
         ),
         (
-            {"type": "allowed_tools", "mode": "required", "tools": [{"type": "mcp", "server_label": "docs"}]},
+            {"type": "allowed_tools", "mode": "required", "tools": [named("function", FIND)]},
             ["mcp__docs__find"],
             {"type": "any"},
         ),
         ({"type": "allowed_tools", "mode": "auto", "tools": []}, [], None),
-        ({"type": "mcp", "server_label": "docs"}, ["mcp__docs__find"], {"type": "any"}),
-        (
-            {"type": "mcp", "server_label": "docs", "name": "find"},
-            ["mcp__docs__find"],
-            {"type": "tool", "name": "mcp__docs__find"},
-        ),
     ],
 )
 def test_of_a_choice_among_tools_only_those_are_sent(
@@ -118,13 +117,6 @@ def test_of_a_choice_among_tools_only_those_are_sent(
     body = said(tools=[FUNCTION, MCP], tool_choice=choice).body
     assert [tool["name"] for tool in body.get("tools", [])] == tools
     assert body.get("tool_choice") == expected
-
-
-@pytest.mark.parametrize(("label", "name"), [("my server", "find"), ("a__b", "c"), ("s" * 70, "t")])
-def test_an_mcp_servers_tools_are_found_by_its_label_whatever_had_to_be_changed(label: str, name: str) -> None:
-    tool = {**FUNCTION, "name": mcp_function_name(label, name)}
-    body = said(tools=[FUNCTION, tool], tool_choice={"type": "mcp", "server_label": label}).body
-    assert [one["name"] for one in body["tools"]] == [tool["name"]]
 
 
 def test_a_grammar_is_told_in_words_and_named() -> None:
@@ -189,6 +181,10 @@ def test_a_parameter_without_counterpart_is_dropped_and_named(
         ({"tools": [FUNCTION], "tool_choice": {"type": "mcp", "server_label": "docs"}}, "tool_choice"),
         (
             {"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "tools": [{"type": "file_search"}]}},
+            "tool_choice.tools[0].type",
+        ),
+        (
+            {"tools": [FUNCTION], "tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp"}]}},
             "tool_choice.tools[0].type",
         ),
         ({"user": 3}, "user"),

@@ -23,21 +23,22 @@ def check_outputs(items: Sequence[dict[str, Any]], *, known_calls: Collection[st
     nor are requests for approval that nobody answers. Raises `InvalidRequest`, as OpenAI's API does.
     """
     waiting: dict[str, str] = {}
-    calls = set(known_calls)
+    known = set(known_calls)
+    calls: set[tuple[str, str]] = set()
     for item in items:
         kind = item["type"]
         if kind in _CALLS:
             call_id = item["call_id"]
-            calls.add(call_id)
+            calls.add((kind, call_id))
             waiting[call_id] = _CALLS[kind]
         elif kind in _CALLED:
             call_id = item["call_id"]
-            if call_id not in calls:
+            if (kind.removesuffix("_output"), call_id) not in calls and call_id not in known:
                 raise _unpaired(f"No tool call found for {_CALLED[kind]} output with call_id {call_id}.")
             waiting.pop(call_id, None)
         elif kind == "mcp_approval_request":
-            calls.add(item["id"])
-        elif kind == "mcp_approval_response" and item["approval_request_id"] not in calls:
+            known.add(item["id"])
+        elif kind == "mcp_approval_response" and item["approval_request_id"] not in known:
             raise _unpaired(f"No approval request found with id {item['approval_request_id']}.")
     for call_id, words in waiting.items():
         raise _unpaired(f"No tool output found for {words} {call_id}.")

@@ -28,6 +28,7 @@ from ali.features.responses.money import most_of_turn
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.request import ResponseRequest, read_request
 from ali.features.responses.state import Context, Place, too_long
+from ali.features.responses.tools import refuse_reserved_names
 from ali.features.responses.turn import Question
 from ali.features.responses.weighing import MOST_BYTES_A_TOKEN, weight_bytes
 from ali.kernel.errors import AliError, InvalidRequest
@@ -145,6 +146,8 @@ def servers_of(engine: Engine, request: ResponseRequest) -> tuple[McpServer, ...
         parse_mcp_tool(tool, param=f"tools[{at}]", allow_list=engine.allow_list) for at, tool in request.tools.remote
     )
     refuse_repeated_labels(servers)
+    if servers:
+        refuse_reserved_names(request.document["tools"], labels=(server.label for server in servers))
     return servers
 
 
@@ -240,10 +243,13 @@ async def _begun(
 def _check_context(order: Order, context: Context) -> list[Json]:
     """All that was said, references resolved.
 
-    Raises `InvalidRequest` for what no model takes: too long, or calls and outputs that do not match.
+    Raises `InvalidRequest` for what no model takes: too long, something twice, calls and outputs that do not match,
+    approvals of what nobody here can call.
     """
+    _refuse_what_is_there(order)
     order.references = {**{item["id"]: item for item in order.history}, **order.references}
     said = resolved([*order.history, *order.request.items], order.references)
+    _check_approvals(order, said)
     if order.request.only_compacts and len(said) == 1:
         raise nothing_to_compact()
     check_length(said, context=context, request=order.request, route=order.route)
@@ -261,6 +267,33 @@ def check_length(said: Sequence[Json], *, context: Context, request: ResponseReq
         return
     if context.cut or sum(map(weight_bytes, said)) > route.window_tokens * MOST_BYTES_A_TOKEN:
         raise too_long(route.window_tokens)
+
+
+def _refuse_what_is_there(order: Order) -> None:
+    known = {item["id"] for item in order.history if "id" in item}
+    for at, item in enumerate(order.request.items):
+        if item["id"] in known and item["type"] != "item_reference":
+            raise InvalidRequest(
+                f"The item {item['id']} was said before already. Send only what is new, or leave out its id.",
+                param=f"input[{at}].id",
+                code="duplicate_item",
+            )
+
+
+def _check_approvals(order: Order, said: Sequence[Json]) -> None:
+    """What is approved now can be called: its server is among this request's tools."""
+    labels = {server.label for server in order.servers}
+    asked = {item["id"]: item.get("server_label") for item in said if item["type"] == "mcp_approval_request"}
+    for at, item in enumerate(order.request.items):
+        if item["type"] == "mcp_approval_response" and item["approve"]:
+            label = asked.get(item["approval_request_id"])
+            if label is not None and label not in labels:
+                raise InvalidRequest(
+                    f"A call of the MCP server {label} is approved, which is not among this request's tools. Send its "
+                    "mcp tool again.",
+                    param=f"input[{at}]",
+                    code="mcp_server_missing",
+                )
 
 
 def _echoed_tools(request: ResponseRequest, servers: tuple[McpServer, ...]) -> list[Json] | None:

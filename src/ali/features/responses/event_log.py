@@ -48,6 +48,7 @@ class WrittenEvents:
         self._writing = asyncio.Lock()
         self._on_stop = on_stop
         self._on_written = on_written
+        self._ending = False
         self._snapshot_at_s = time.monotonic() + CHECKPOINT_S
         self.response: ResponseRun | None = None
 
@@ -59,8 +60,12 @@ class WrittenEvents:
             self._wake.set()
 
     async def rest(self) -> tuple[int, bytes]:
-        """What is not written yet, with the number of its first event."""
+        """What is not written yet, with the number of its first event: it is written with the response's end.
+
+        From now on the database is not asked whether to stop, for it answers that the response has ended.
+        """
         async with self._writing:
+            self._ending = True
             rest, first = b"".join(self._pending), self._first
             self._pending.clear()
             return first, rest
@@ -88,6 +93,8 @@ class WrittenEvents:
 
     async def _write(self) -> str:
         async with self._writing:
+            if self._ending:
+                return "ok"
             first, last = self._first, self._next - 1
             batch = b"".join(self._pending)
             taken = len(self._pending)

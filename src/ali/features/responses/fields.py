@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ali.features.conversations.includes import INCLUDABLE
+from ali.features.conversations.refusals import missing
 from ali.kernel.errors import InvalidRequest
 
 Check = Callable[[Any, str], None]
@@ -92,12 +93,15 @@ def _format(value: object, param: str) -> None:
         return
     for name, member in (("name", text(64)), ("schema", structure({}))):
         if value.get(name) is None:
-            raise InvalidRequest(
-                f"Missing required parameter: '{param}.{name}'.",
-                param=f"{param}.{name}",
-                code="missing_required_parameter",
-            )
+            raise missing(f"{param}.{name}")
         member(value[name], f"{param}.{name}")
+
+
+def _prompt(value: object, param: str) -> None:
+    structure({"id": text(200), "version": text(200), "variables": structure({})})(value, param)
+    assert isinstance(value, dict)  # noqa: S101 - checked just above
+    if value.get("id") is None:
+        raise missing(f"{param}.id")
 
 
 def _management(value: object, param: str) -> None:
@@ -116,12 +120,17 @@ _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 CHECKS: Final[dict[str, Check]] = {
     "background": boolean,
+    "background_options": structure({}),
     "context_management": _management,
+    "frequency_penalty": number(-2, 2),
     "instructions": text(10 * 1024 * 1024),
     "max_output_tokens": whole(1, _MOST_TOKENS),
     "max_tool_calls": whole(1, _MOST_TOKENS),
     "parallel_tool_calls": boolean,
-    "prompt": structure({"id": text(200), "version": text(200), "variables": structure({})}),
+    "moderation": structure({}),
+    "presence_penalty": number(-2, 2),
+    "prompt": _prompt,
+    "prompt_cache_options": structure({}),
     "prompt_cache_key": text(1024),
     "prompt_cache_retention": one_of("in_memory", "24h"),
     "reasoning": structure({"effort": one_of(*_EFFORTS), "summary": one_of("auto", "concise", "detailed")}),

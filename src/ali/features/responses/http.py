@@ -8,13 +8,15 @@ import time
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ali.features.conversations.includes import read_include
 from ali.features.conversations.lifecycle import Home
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
+from ali.features.identity.http.inputs import listed
 from ali.features.identity.naming import Kind, read
 from ali.features.responses import library
 from ali.features.responses.background import Background
@@ -29,6 +31,14 @@ router = APIRouter(prefix="/v1/responses", tags=["responses"])
 Caller = Annotated[Principal, requires(Permission.INFERENCE)]
 Json = dict[str, Any]
 
+
+async def _include(words: Annotated[list[str], listed("include")]) -> frozenset[str]:
+    return read_include(words)
+
+
+Include = Annotated[frozenset[str], Depends(_include)]
+
+_HIGHEST_NUMBER: Final = 2**31 - 1
 _CANCEL_WAIT_S: Final = 5.0
 _CANCEL_POLL_S: Final = 0.05
 _MOST_INPUT_BYTES: Final = 64 * 1024 * 1024
@@ -44,8 +54,10 @@ async def retrieve_response(
     caller: Caller,
     transaction: Transaction,
     stream: Annotated[bool, Query(description="Its events, as they come.")] = False,
-    starting_after: Annotated[int | None, Query(ge=-1, description="The number of the last event seen.")] = None,
-    include: Annotated[list[str] | None, Query(alias="include[]", include_in_schema=False)] = None,  # noqa: ARG001 - everything is included
+    starting_after: Annotated[
+        int | None, Query(ge=-1, le=_HIGHEST_NUMBER, description="The number of the last event seen.")
+    ] = None,
+    include: Include,  # noqa: ARG001 - everything is included
 ) -> Response:
     """A response as it stands. `stream`: of one in the background, its events after `starting_after`, each once."""
     row = await _row(transaction, caller, response_id)
@@ -100,7 +112,7 @@ async def list_input_items(
     before: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
-    include: Annotated[list[str] | None, Query(alias="include[]", include_in_schema=False)] = None,  # noqa: ARG001 - everything is included
+    include: Include,  # noqa: ARG001 - everything is included
 ) -> Json:
     """The items that it was asked, those of the responses before it in its chain included; newest first by default."""
     row = await _row(transaction, caller, response_id)

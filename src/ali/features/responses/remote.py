@@ -54,6 +54,14 @@ class RemoteTools:
         ]
 
     @property
+    def names(self) -> dict[str, dict[str, str]]:
+        """Those functions' names, by the server's label and the tool's own name."""
+        names: dict[str, dict[str, str]] = {}
+        for function, each in self._offered.items():
+            names.setdefault(each.server.label, {})[each.tool.name] = function
+        return names
+
+    @property
     def served(self) -> dict[str, ServedTool]:
         """How calls of them show themselves."""
         return {

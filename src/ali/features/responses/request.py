@@ -9,10 +9,12 @@ import orjson
 from ali.features.chat.envelope import MODEL_NAME, ModelUnknown
 from ali.features.conversations import read_items, read_metadata
 from ali.features.conversations.errors import conversation_not_found
+from ali.features.conversations.refusals import wrong_type
 from ali.features.identity.naming import Kind, read
+from ali.features.responses.choice import check_choice
 from ali.features.responses.errors import PreviousResponseNotFound
 from ali.features.responses.fields import check_fields
-from ali.features.responses.tools import Tools, check_choice, read_tools
+from ali.features.responses.tools import Tools, read_tools
 from ali.kernel.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -75,7 +77,9 @@ def read_request(body: bytes, *, needs_input: bool = True) -> ResponseRequest:
             param="model",
             code="missing_required_parameter",
         )
-    if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
+    if not isinstance(model, str):
+        raise wrong_type("model", model, expected="a string")
+    if not MODEL_NAME.fullmatch(model):
         raise ModelUnknown(
             "The model's name is empty, too long, or holds characters that no model's name has. "
             "GET /v1/models lists the models served here.",
@@ -97,7 +101,7 @@ def read_request(body: bytes, *, needs_input: bool = True) -> ResponseRequest:
             code="mutually_exclusive_parameters",
         )
     raw = document.get("input")
-    if raw is None and needs_input and not (previous_id or conversation_id or document.get("prompt")):
+    if raw in (None, []) and needs_input and not (previous_id or conversation_id or document.get("prompt")):
         raise InvalidRequest(
             "Missing required parameter: 'input'. Send a text, or a list of items.",
             param="input",

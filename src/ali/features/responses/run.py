@@ -15,6 +15,7 @@ import structlog
 
 from ali.features.chat.exchange import InternalError
 from ali.features.responses.attachments import attached
+from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.compacting import CompactingTurn, due_compaction
 from ali.features.responses.ending import EventLog, RunEnding
 from ali.features.responses.head import lifecycle_event, with_output
@@ -133,7 +134,7 @@ class ResponseRun:
                     yield due
             turns = 0
             while True:
-                turn = await self._ask(self._question(items, remote, last=self._is_last(turns, remote)))
+                turn = await self._ask(self._question(items, remote, turns=turns))
                 turns += 1
                 try:
                     if not self.begun:
@@ -214,12 +215,21 @@ class ResponseRun:
             items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
         return items
 
-    def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, last: bool) -> Question:
+    def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, turns: int) -> Question:
+        """What the model is asked now, after so many `turns`."""
         request = self._order.request
+        parameters, functions = request.for_model(), list(request.tools.own)
+        if remote is not None:
+            last = self._is_last(turns, remote)
+            functions += () if last else remote.functions
+            offered = {} if last else remote.names
+            choice = choice_for_turn(parameters.pop("tool_choice", None), offered, first=turns == 0 and not last)
+            if choice is not None:
+                parameters["tool_choice"] = choice
         return Question(
-            parameters=request.for_model(),
+            parameters=parameters,
             items=[*items, *shown(self.writer.output[self._compactions :], unseal=_opens_nothing)],
-            functions=[*request.tools.own, *(remote.functions if remote is not None and not last else ())],
+            functions=functions,
             hosted=request.tools.hosted,
         )
 

@@ -1,19 +1,19 @@
 """The tools of a response: which ones the caller runs, which this service does, and which only a provider can."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ali.features.responses.errors import ToolNotOffered
 from ali.kernel.errors import InvalidRequest
+from ali.providers.turns.tool_names import mcp_function_prefix
 
 Json = dict[str, Any]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _MOST: Final = 128
 _CALLERS: Final = frozenset({"function", "custom"})
-_CHOICES: Final = frozenset({"none", "auto", "required"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,29 +91,19 @@ def _check_own(tool: Json, at: int) -> None:
             )
 
 
-def check_choice(choice: object, tools: Iterable[Json]) -> None:
-    """Raises `InvalidRequest` for a `tool_choice` that is none, or names a tool that is not there."""
-    if choice is None or (isinstance(choice, str) and choice in _CHOICES):
-        return
-    kind = choice.get("type") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(kind, str):
-        raise InvalidRequest(
-            "Invalid 'tool_choice': expected none, auto, required, or an object that names a tool.",
-            param="tool_choice",
-            code="invalid_value",
-        )
-    present = [(tool.get("type"), tool.get("name") or tool.get("server_label")) for tool in tools]
-    if kind in ("function", "custom", "mcp"):
-        name = choice.get("name") if kind != "mcp" else choice.get("server_label")
-        if (kind, name) not in present:
-            raise InvalidRequest(f"Tool choice '{str(name)[:64]}' not found in 'tools' parameter.", param="tool_choice")
-    elif kind == "allowed_tools":
-        if choice.get("mode") not in ("auto", "required") or not isinstance(choice.get("tools"), list):
+def refuse_reserved_names(tools: Sequence[Json], *, labels: Iterable[str]) -> None:
+    """Raises `InvalidRequest` for a tool of the caller's that could be taken for one of an MCP server of the request,
+    whatever that server turns out to offer. `tools`: the request's list.
+    """
+    reserved = tuple(mcp_function_prefix(label) for label in labels)
+    for at, tool in enumerate(tools):
+        if tool["type"] in _CALLERS and tool["name"].startswith(reserved):
             raise InvalidRequest(
-                "tool_choice.allowed_tools takes `mode` (auto or required) and the list `tools`.", param="tool_choice"
+                "Names that begin with mcp__ and the server_label of an mcp tool stand for that server's tools. Rename "
+                f"'tools[{at}].name', or the server_label.",
+                param=f"tools[{at}].name",
+                code="duplicate_tool_name",
             )
-    elif (kind, None) not in present and kind not in {each for each, _ in present}:
-        raise InvalidRequest(f"Tool choice '{kind[:64]}' not found in 'tools' parameter.", param="tool_choice")
 
 
 def echoed(tool: Json) -> Json:

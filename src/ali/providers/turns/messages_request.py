@@ -93,12 +93,16 @@ def _max_tokens(request: dict[str, Any], default: int) -> int:
 
 
 def _reasoning(request: dict[str, Any], dropped: set[str], *, forced: bool) -> dict[str, Any]:
-    """Effort and thinking. Whether a summary is shown is Anthropic's to decide: its thinking is the summary."""
+    """Effort and thinking. Anthropic's thinking is the summary; some models show it only where it is asked for."""
     wanted = caller_object(request.get("reasoning") or {}, param="reasoning")
     dropped.update(
         f"reasoning.{name}" for name, value in wanted.items() if name not in _REASONING_UNDERSTOOD and value is not None
     )
-    return effort_and_thinking(wanted.get("effort"), param="reasoning.effort", forced=forced)
+    said = effort_and_thinking(wanted.get("effort"), param="reasoning.effort", forced=forced)
+    thinking = said.get("thinking", {})
+    if thinking.get("type") == "adaptive" and (wanted.get("summary") or wanted.get("generate_summary")):
+        thinking["display"] = "summarized"
+    return said
 
 
 def _wish_for_json(answer: dict[str, Any], dropped: set[str]) -> list[dict[str, Any]]:

@@ -4,11 +4,8 @@ from typing import Any, Final
 
 from ali.kernel.errors import InvalidRequest
 from ali.providers.translate.shapes import caller_name, caller_object, caller_objects, caller_text
-from ali.providers.translate.tools import CHOICE_OF_WORD, anthropic_id, client_tool, settled_choice
+from ali.providers.translate.tools import CHOICE_OF_WORD, client_tool, settled_choice
 from ali.providers.turns.chat_tools import WITHOUT_COUNTERPART
-from ali.providers.turns.tool_names import mcp_function_name
-
-_WHOLE_OF_A_CUT_NAME: Final = 55  # what `mcp_function_name` leaves of a name that it has to cut
 
 CUSTOM_INPUT: Final = "input"
 """The one property of the tool that stands for a custom tool."""
@@ -79,15 +76,10 @@ def _choice(choice: object, tools: list[dict[str, Any]]) -> tuple[dict[str, Any]
         match choice.get("type"):
             case "function" | "custom":
                 return _one(caller_name(choice.get("name"), param="tool_choice.name"), tools)
-            case "mcp":
-                allowed = _allowed(choice, tools, param="tool_choice")
-                named = choice.get("name") is not None and len(allowed) == 1
-                return ({"type": "tool", "name": allowed[0]["name"]} if named else {"type": "any"}), allowed
             case "allowed_tools":
                 return _among(choice, tools)
     raise InvalidRequest(
-        "tool_choice must be auto, none, required, a function's or custom tool's name, an MCP server's tools, or "
-        "allowed_tools.",
+        "tool_choice must be auto, none, required, a function's or custom tool's name, or allowed_tools.",
         param="tool_choice",
     )
 
@@ -99,24 +91,16 @@ def _one(name: str, tools: list[dict[str, Any]]) -> tuple[dict[str, Any], list[d
 
 
 def _among(choice: dict[str, Any], tools: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    names: set[str] = set()
-    for position, allowed in enumerate(caller_objects(choice.get("tools"), param="tool_choice.tools")):
-        names.update(tool["name"] for tool in _allowed(allowed, tools, param=f"tool_choice.tools[{position}]"))
+    names = {
+        _allowed(allowed, param=f"tool_choice.tools[{position}]")
+        for position, allowed in enumerate(caller_objects(choice.get("tools"), param="tool_choice.tools"))
+    }
     mode = "any" if choice.get("mode") == "required" else "auto"
     return {"type": mode}, [tool for tool in tools if tool["name"] in names]
 
 
-def _allowed(allowed: dict[str, Any], tools: list[dict[str, Any]], *, param: str) -> list[dict[str, Any]]:
-    """Those of `tools` that one entry of a choice means: a tool by its name, or the tools of an MCP server."""
-    match allowed.get("type"):
-        case "function" | "custom":
-            name = caller_name(allowed.get("name"), param=f"{param}.name")
-            return [tool for tool in tools if tool["name"] == name]
-        case "mcp":
-            label = caller_name(allowed.get("server_label"), param=f"{param}.server_label")
-            if allowed.get("name") is not None:
-                name = mcp_function_name(label, caller_name(allowed["name"], param=f"{param}.name"))
-                return [tool for tool in tools if tool["name"] == name]
-            begin = anthropic_id(f"mcp__{label}__")[:_WHOLE_OF_A_CUT_NAME]
-            return [tool for tool in tools if tool["name"].startswith(begin)]
-    raise InvalidRequest(f"{param}: no such tool can be offered to this model's provider.", param=f"{param}.type")
+def _allowed(allowed: dict[str, Any], *, param: str) -> str:
+    """The name of the tool that one entry of a choice means."""
+    if allowed.get("type") not in ("function", "custom"):
+        raise InvalidRequest(f"{param}: no such tool can be offered to this model's provider.", param=f"{param}.type")
+    return caller_name(allowed.get("name"), param=f"{param}.name")
