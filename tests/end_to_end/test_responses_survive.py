@@ -281,11 +281,13 @@ async def test_a_process_that_is_stopped_gives_back_what_it_has_not_begun_and_en
             await asyncio.gather(*reading, return_exceptions=True)
         assert code == 0
         assert "crashed" not in victim.program.said
+        assert "Traceback" not in victim.program.said
         foreground.check()
         assert foreground.events[-1]["type"] == "response.failed"
         for reader, end in ((unbegun, "response.completed"), (begun, "response.failed")):
-            if not reader.ended:
-                await reader.resume(survivor)
+            told = reader.events.pop()
+            assert (told["type"], told["code"], told["sequence_number"]) == ("error", "service_stopping", reader.after)
+            await reader.resume(survivor)
             reader.check()
             assert reader.events[-1]["type"] == end
         records = await asyncio.to_thread(

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -16,6 +17,9 @@ from ali.features.responses.sealing import Seals
 from ali.features.responses.socket.sockets import Sockets
 from ali.features.responses.state import ResponseState
 from ali.kernel.settings import Settings
+
+_AT_ONCE: Final = 100
+"""Responses in the background that one process runs side by side; further ones wait."""
 
 
 def assemble_responses(
@@ -40,7 +44,9 @@ def assemble_responses(
         max_run_s=settings.response_max_s,
         max_history_bytes=settings.max_body_bytes,
     )
-    background = Background(engine, Followers(state), runs_here=settings.background == "here")
+    here = settings.background == "here"
+    # Where a worker runs them, this process still ends what others left, and gives back what can run again.
+    background = Background(engine, Followers(state), runs_here=here, most_at_once=_AT_ONCE if here else 0)
     api.state.engine, api.state.background = engine, background
     api.state.sockets = Sockets(
         engine,
@@ -54,5 +60,4 @@ def assemble_responses(
     stack.push_async_callback(stop, [late])
     stack.push_async_callback(background.drain)
     stack.push_async_callback(api.state.sockets.drain)
-    if background.runs_here:
-        stack.push_async_callback(stop, [asyncio.create_task(background.run())])
+    stack.push_async_callback(stop, [asyncio.create_task(background.run())])

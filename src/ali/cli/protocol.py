@@ -70,6 +70,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.is_gone = False
         self.when_gone: Callable[[], None] | None = None
         """Called once when the caller's connection ends; of the request that is being answered."""
+        self.when_stopping: Callable[[], None] | None = None
+        """Called when the server begins to stop; of the same request."""
         self._watch: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
@@ -89,6 +91,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._watch.cancel()
             self._watch = None
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: this answer may end, and is the connection's last."""
+        super().shutdown()
+        if self.when_stopping is not None:
+            self.when_stopping()
 
     def data_received(self, data: bytes) -> None:
         """Parse; refuse what is malformed, and bytes that lead to nothing."""

@@ -21,6 +21,7 @@ class Connection(Protocol):
 
     is_gone: bool
     when_gone: Callable[[], None] | None
+    when_stopping: Callable[[], None] | None
 
 
 def watch(scope: Scope, receive: Receive, left: Callable[[], None]) -> Callable[[], None]:
@@ -40,6 +41,23 @@ def watch(scope: Scope, receive: Receive, left: Callable[[], None]) -> Callable[
             connection.when_gone = None
 
     return stop
+
+
+def on_stopping(scope: Scope, stopping: Callable[[], None]) -> Callable[[], None]:
+    """Have `stopping` called when the server begins to stop while this request is answered; ended as `watch` is.
+
+    For answers without an end of their own. Under another server than ours nothing is called.
+    """
+    connection: Connection | None = scope.get(CONNECTION)
+    if connection is None:
+        return lambda: None
+    connection.when_stopping = stopping
+
+    def end() -> None:
+        if connection.when_stopping is stopping:
+            connection.when_stopping = None
+
+    return end
 
 
 def _watch_messages(receive: Receive, left: Callable[[], None]) -> Callable[[], None]:

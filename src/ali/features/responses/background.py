@@ -16,7 +16,7 @@ import structlog
 
 from ali.features.chat.admission import NOTHING_CLAIMED
 from ali.features.chat.exchange import JSON, InternalError, Stopping
-from ali.features.chat.gateway import Arrival, Receive, Send
+from ali.features.chat.gateway import Arrival, Receive, Scope, Send
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.settlement import tell
 from ali.features.metering import OpenRecord
@@ -259,7 +259,7 @@ class Background:
             running.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def accept(self, order: Order, arrival: Arrival, *, receive: Receive, send: Send) -> None:
+    async def accept(self, order: Order, arrival: Arrival, *, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request for a response in the background, and start it where it runs here."""
         if order.head["status"] == "in_progress":
             self.start(order, request_name=arrival.name)
@@ -274,5 +274,5 @@ class Background:
             await send({"type": "http.response.body", "body": body, "more_body": False})
             return
         await self.followers.stream(
-            order.place, after=-1, headers=[(b"x-request-id", name)], receive=receive, send=send
+            order.place, after=-1, headers=[(b"x-request-id", name)], scope=scope, receive=receive, send=send
         )

@@ -33,7 +33,7 @@ async def create_response(engine: Engine, background: Background, scope: Scope, 
     async def carry(arrival: Arrival) -> None:
         order = await admit_response(engine, arrival, receive, starts_now=background.starts_now)
         if order.request.background:
-            await background.accept(order, arrival, receive=receive, send=send)
+            await background.accept(order, arrival, scope=scope, receive=receive, send=send)
         else:
             await ResponseExchange(engine, arrival, order, scope=scope, receive=receive, send=send).run()
 

@@ -11,17 +11,33 @@ from contextlib import aclosing, suppress
 from typing import Any, Final
 from uuid import UUID
 
-from ali.features.chat.exchange import EVENT_STREAM
-from ali.features.chat.gateway import Receive, Send
+from ali.features.chat.exchange import EVENT_STREAM, Stopping
+from ali.features.chat.gateway import Receive, Scope, Send
 from ali.features.responses.errors import ResponseNotFound, StateUnavailable
 from ali.features.responses.head import error_event
 from ali.features.responses.replay import TERMINAL, events_of, kind_of, number_of
 from ali.features.responses.state import Place, ResponseState
+from ali.kernel.departure import on_stopping
 
 _LOOK_S: Final = 0.1
 _RETRY_S: Final = 0.5
 _OUTAGE_S: Final = 20.0
 """For so long a reader waits for the database."""
+
+
+class _Reader:
+    """One of them: woken when there is more to read, or when it is to end."""
+
+    __slots__ = ("stopping", "wake")
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.stopping = False
+
+    def stop(self) -> None:
+        """The service stops."""
+        self.stopping = True
+        self.wake.set()
 
 
 class Followers:
@@ -36,27 +52,30 @@ class Followers:
         for wake in self._waiting.get(response_id, ()):
             wake.set()
 
-    async def follow(self, place: Place, *, after: int) -> AsyncGenerator[bytes, None]:
-        """The events above number `after`, each once, as they come, up to the terminal one.
+    async def follow(self, place: Place, *, after: int, scope: Scope) -> AsyncGenerator[bytes, None]:
+        """The events above number `after`, each once, as they come, up to the terminal one. `scope`: the request's.
 
-        Waits through an outage of the database for a while. What cannot go on is told in-band, by an `error` event with
-        the number of the last event that was sent, so that going on after it loses nothing.
+        Waits through an outage of the database for a while. What cannot go on, this service's own stop included, is
+        told in-band, by an `error` event with the number of the last event that was sent, so that going on after it
+        loses nothing.
         """
-        wake = asyncio.Event()
-        self._waiting.setdefault(place.response_id, set()).add(wake)
+        reader = _Reader()
+        self._waiting.setdefault(place.response_id, set()).add(reader.wake)
+        unwatch = on_stopping(scope, reader.stop)
         try:
-            async for due in self._read(place, after, wake):
+            async for due in self._read(place, after, reader):
                 yield due
         finally:
+            unwatch()
             waiting = self._waiting[place.response_id]
-            waiting.discard(wake)
+            waiting.discard(reader.wake)
             if not waiting:
                 del self._waiting[place.response_id]
 
-    async def _read(self, place: Place, after: int, wake: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    async def _read(self, place: Place, after: int, reader: "_Reader") -> AsyncGenerator[bytes, None]:
         away_since_s: float | None = None
         while True:
-            wake.clear()
+            reader.wake.clear()
             try:
                 status, pieces = await self._state.events(place, after=after)
             except StateUnavailable as error:
@@ -80,12 +99,23 @@ class Followers:
                 return
             if status not in ("queued", "in_progress"):
                 return  # the caller had its last event already
+            if reader.stopping:
+                stopping = Stopping("The service is being stopped. Go on after this number at once, elsewhere.")
+                yield error_event(stopping.message, code=stopping.error_code, number=max(after, 0))
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
-                    await wake.wait()
+                    await reader.wake.wait()
 
     async def stream(
-        self, place: Place, *, after: int, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+        self,
+        place: Place,
+        *,
+        after: int,
+        headers: list[tuple[bytes, bytes]],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Send a response's events until its end, or until the caller leaves, which stops nothing."""
         task = asyncio.current_task()
@@ -101,7 +131,7 @@ class Followers:
         watcher.add_done_callback(leave)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
-            async with aclosing(self.follow(place, after=after)) as events:
+            async with aclosing(self.follow(place, after=after, scope=scope)) as events:
                 async for due in events:
                     await send({"type": "http.response.body", "body": due, "more_body": True})
             watcher.remove_done_callback(leave)

@@ -71,7 +71,8 @@ async def retrieve_response(
             param="stream",
         )
     background: Background = request.app.state.background
-    events = background.followers.follow(_place(row), after=-1 if starting_after is None else starting_after)
+    after = -1 if starting_after is None else starting_after
+    events = background.followers.follow(_place(row), after=after, scope=request.scope)
     return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
 
