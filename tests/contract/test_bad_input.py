@@ -244,7 +244,8 @@ async def test_a_wrong_method_or_path_is_told_in_the_paths_dialect(
 ) -> None:
     for path, good in GOOD.items():
         for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
-            assert await refused(session, service, path, None, method=method) == 405
+            if (method, path) != ("GET", "/v1/chat/completions"):  # lists those that are kept
+                assert await refused(session, service, path, None, method=method) == 405
         for wrong in (f"{path}/", f"{path}/none", f"{path}%00", path.upper().replace("/V1/MESSAGES", "/v1/messages/X")):
             assert await refused(session, service, wrong, orjson.dumps(good)) == 404, wrong
     for path in ("/v1", "/v1/none", "/none", "/v1/models/gpt-none", "/v1/models/%00", "/v1/models/%ff"):

@@ -22,8 +22,8 @@ def behind(simulator: Simulator) -> dict[str, object]:
         **providers(simulator),
         "compatible_providers": [local],
         "upstream_connect_s": 1.0,
-        "upstream_first_byte_s": 1.5,
-        "upstream_silence_s": 1.0,
+        "upstream_first_byte_s": 5.0,
+        "upstream_silence_s": 5.0,
         "upstream_total_s": 10.0,
         "drain_s": 2,
     }

@@ -39,8 +39,8 @@ def window(compacted: Any) -> list[Any]:  # noqa: ANN401 - the SDK's object
 async def test_a_compacted_window_is_the_users_messages_and_one_sealed_item(
     service: Service, simulator: Simulator, model: str
 ) -> None:
+    simulator.default = Answer(text=SUMMARY)  # also where the service has to ask a second time
     async with lenient(service) as client:
-        simulator.answer(SUMMARY)
         compacted = await client.responses.compact(model=model, input=SAID)
         asked = simulator.last.body
         assert b"17 in Recife" in asked, "the model is told what tools returned"

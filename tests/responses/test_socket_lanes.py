@@ -61,7 +61,7 @@ async def test_lanes_and_what_waits_on_them_are_bounded(service: Service, simula
 
 
 async def test_connections_are_bounded_for_a_caller_and_for_the_process(serve: Serve, simulator: Simulator) -> None:
-    for setting, status in (("socket_max_connections_per_key", 429), ("socket_max_connections", 503)):
+    for setting, status in (("socket_max_connections_per_caller", 429), ("socket_max_connections", 503)):
         async with serve(**behind(simulator), **{setting: 1}) as service:
             async with socket(service) as heard:
                 with pytest.raises(InvalidStatus, match=str(status)):

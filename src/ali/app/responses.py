@@ -51,7 +51,7 @@ def assemble_responses(
     api.state.sockets = Sockets(
         engine,
         most=settings.socket_max_connections,
-        most_of_one_caller=settings.socket_max_connections_per_key,
+        most_of_one_caller=settings.socket_max_connections_per_caller,
         memory_bytes=settings.socket_memory_bytes,
     )
     late = asyncio.create_task(engine.state.late.run())

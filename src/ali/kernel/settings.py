@@ -223,7 +223,7 @@ class Settings(BaseSettings):
     )
 
     socket_max_connections: int = Field(default=1000, ge=1, description="WebSockets that a process serves at once.")
-    socket_max_connections_per_key: int = Field(
+    socket_max_connections_per_caller: int = Field(
         default=50, ge=1, description="WebSockets that a process serves at once to one API key, or person."
     )
     socket_memory_bytes: int = Field(
