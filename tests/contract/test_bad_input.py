@@ -247,7 +247,8 @@ async def test_a_wrong_method_or_path_is_told_in_the_paths_dialect(
             if (method, path) != ("GET", "/v1/chat/completions"):  # lists those that are kept
                 assert await refused(session, service, path, None, method=method) == 405
         for wrong in (f"{path}/", f"{path}/none", f"{path}%00", path.upper().replace("/V1/MESSAGES", "/v1/messages/X")):
-            assert await refused(session, service, wrong, orjson.dumps(good)) == 404, wrong
+            changes_one = wrong == "/v1/chat/completions/none"  # a kept one's metadata: the body is judged first
+            assert await refused(session, service, wrong, orjson.dumps(good)) == (400 if changes_one else 404), wrong
     for path in ("/v1", "/v1/none", "/none", "/v1/models/gpt-none", "/v1/models/%00", "/v1/models/%ff"):
         assert await refused(session, service, path, None, method="GET") == 404, path
     assert await refused(session, service, "/v1/models", b"{}") == 405
