@@ -143,6 +143,9 @@ def _id_of(raw: Json, kind: str, *, where: str) -> str | None:
 
 def _check_extent(raw: Json, *, where: str) -> None:
     """That the item is JSON that can be kept and sent on: not too large, not too deep, and Unicode."""
+    content = raw.get("content")
+    if isinstance(content, str) and len(content) > MOST_ITEM_BYTES:  # plain to see, without writing it all out
+        raise _too_large(where)
     try:
         text = orjson.dumps(raw)
     except orjson.JSONEncodeError as error:
@@ -152,15 +155,19 @@ def _check_extent(raw: Json, *, where: str) -> None:
             "whose whole numbers fit 64 bits.",
         ) from error
     if len(text) > MOST_ITEM_BYTES:
-        raise InvalidRequest(
-            f"'{where}' is larger than {MOST_ITEM_BYTES // 1024 // 1024} MiB. Upload large files and name them by "
-            "file_id instead.",
-            param=where,
-            code="item_too_large",
-        )
+        raise _too_large(where)
     # Brackets within strings count too, so this says only that it cannot be too deep.
     if text.count(b"{") + text.count(b"[") > MOST_DEPTH and _deeper(raw, MOST_DEPTH):
         raise wrong_value(where, expected=f"Nest at most {MOST_DEPTH} levels deep.")
+
+
+def _too_large(where: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"'{where}' is larger than {MOST_ITEM_BYTES // 1024 // 1024} MiB. Upload large files and name them by file_id "
+        "instead.",
+        param=where,
+        code="item_too_large",
+    )
 
 
 def _deeper(value: object, most: int) -> bool:
