@@ -15,7 +15,7 @@ from ali.features.chat.exchange import EVENT_STREAM, Stopping
 from ali.features.chat.gateway import Receive, Scope, Send
 from ali.features.responses.errors import ResponseNotFound, StateUnavailable
 from ali.features.responses.head import error_event
-from ali.features.responses.replay import TERMINAL, events_of, kind_of, number_of
+from ali.features.responses.replay import events_of, number_of
 from ali.features.responses.state import Place, ResponseState
 from ali.kernel.departure import on_stopping
 
@@ -91,14 +91,12 @@ class Followers:
                 due = body if first > after else b"".join(e for e in events_of(body) if number_of(e) > after)
                 after = last
                 yield due
-                if kind_of(events_of(body)[-1]) in TERMINAL:
-                    return
             if status is None:
                 gone = ResponseNotFound("This response was deleted while it was being read.")
                 yield error_event(gone.message, code=gone.error_code, number=max(after, 0))
                 return
             if status not in ("queued", "in_progress"):
-                return  # the caller had its last event already
+                return  # the last event was among these, or the caller had it already
             if reader.stopping:
                 stopping = Stopping("The service is being stopped. Go on after this number at once, elsewhere.")
                 yield error_event(stopping.message, code=stopping.error_code, number=max(after, 0))

@@ -19,7 +19,6 @@ class _Numbered(msgspec.Struct):
 
 _numbered = msgspec.json.Decoder(_Numbered)
 
-TERMINAL: Final = frozenset({"response.completed", "response.failed", "response.incomplete", "error"})
 
 _TEXTS: Final = {"response.output_text.delta": "text", "response.reasoning_text.delta": "text"}
 _ARGUMENTS: Final = {

@@ -17,6 +17,7 @@ from ali.providers.contract import Usage
 from ali.providers.openai.usage import usage_from_completion
 from ali.providers.sse import anthropic_event, event_data
 from ali.providers.translate.answers import reasoning_text
+from ali.providers.translate.calls_of_chat import CallsOfChat, is_json_object
 from ali.providers.translate.citations import web_citations
 from ali.providers.translate.endings import message_usage, refusal_details, refused_by_openai, stop_reason
 from ali.providers.translate.shapes import (
@@ -55,7 +56,7 @@ class _Segment:
             return True
         if self.judged != len(self.arguments) and self.arguments[-1].rstrip().endswith("}"):
             self.judged = len(self.arguments)
-            self.whole = _is_json_object("".join(self.arguments))
+            self.whole = is_json_object("".join(self.arguments))
         return self.whole
 
     def start(self) -> dict[str, Any]:
@@ -74,11 +75,9 @@ class MessagesFromChat:
     """
 
     __slots__ = (
-        "_by_id",
         "_calls",
         "_content",
         "_index",
-        "_latest",
         "_message",
         "_refusal",
         "_segments",
@@ -103,9 +102,7 @@ class MessagesFromChat:
         self._started = False
         self._index = 0  # of the block that is open, or else of the next
         self._segments: deque[_Segment] = deque()
-        self._calls: dict[int, _Segment] = {}  # by the index that deltas use now
-        self._by_id: dict[str, _Segment] = {}
-        self._latest: _Segment | None = None
+        self._calls = CallsOfChat(self._new_call)
         self._content: list[str] = []
         self._refusal = ""
         self.usage = Usage()
@@ -203,10 +200,7 @@ class MessagesFromChat:
         if isinstance(arguments, dict):  # some compatible servers send the object itself
             arguments = provider_dump(arguments, what="arguments")
         arguments = provider_text(arguments, what="arguments")
-        segment = self._segment_of(call.get("index"), call_id=call_id, name=name)
-        segment.call_id = segment.call_id or call_id
-        if call_id:
-            self._by_id[call_id] = segment
+        segment = self._calls.find(call.get("index"), call_id=call_id, name=name)
         segment.name = segment.name or name
         if arguments:
             if segment.closed:
@@ -218,25 +212,9 @@ class MessagesFromChat:
             segment.waiting.append(b'{"type":"input_json_delta","partial_json":' + orjson.dumps(arguments) + b"}")
         return self._advance()
 
-    def _segment_of(self, index: object, *, call_id: str, name: str) -> _Segment:
-        """The segment of a tool call's delta, new where this is the call's first.
-
-        Without `index` it is the call with the same id, else a new one where the delta names one, else the latest. With
-        one, a different id beside a name begins another call: some servers number all their calls 0.
-        """
-        if index is not None and (not isinstance(index, int) or isinstance(index, bool)):
-            raise malformed("a tool call's index")
-        if index is None:
-            segment = self._by_id.get(call_id) if call_id or name else self._latest
-            index = max(self._calls, default=-1) + 1
-        else:
-            segment = self._calls.get(index)
-            if segment is not None and name and call_id and segment.call_id not in ("", call_id):
-                segment = self._by_id.get(call_id)
-        if segment is None:
-            segment = self._calls[index] = _Segment("tool_use")
-            self._segments.append(segment)
-        self._latest = segment
+    def _new_call(self) -> _Segment:
+        segment = _Segment("tool_use")
+        self._segments.append(segment)
         return segment
 
     def _advance(self, *, last: bool = False) -> bytes:
@@ -279,13 +257,3 @@ class MessagesFromChat:
             raise malformed("a chunk before the end")
         self.finished = True
         return self._advance(last=True)
-
-
-def _is_json_object(text: str) -> bool:
-    if not text.lstrip().startswith("{"):
-        return False
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
