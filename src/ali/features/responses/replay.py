@@ -6,6 +6,7 @@ import msgspec
 import orjson
 
 from ali.providers.sse import EventSplitter, event_data
+from ali.providers.turns.forwarded import DELTAS, PARTS, ForwardedItem
 
 Json = dict[str, Any]
 
@@ -20,60 +21,38 @@ class _Numbered(msgspec.Struct):
 _numbered = msgspec.json.Decoder(_Numbered)
 
 
-_TEXTS: Final = {"response.output_text.delta": "text", "response.reasoning_text.delta": "text"}
-_ARGUMENTS: Final = {
-    "response.function_call_arguments.delta": "arguments",
-    "response.mcp_call_arguments.delta": "arguments",
-    "response.custom_tool_call_input.delta": "input",
-}
-
-
 def events_of(body: bytes) -> list[bytes]:
     """Whole server-sent events, one by one."""
     return EventSplitter(limit_bytes=_EVENT_BYTES).feed(body)
 
 
 def number_of(event: bytes) -> int:
-    """An event's `sequence_number`, which our writer puts last."""
-    return int(event[event.rindex(b":") + 1 : -3])
-
-
-def kind_of(event: bytes) -> str:
-    """An event's `type`, from its first line."""
-    return event[len(b"event: ") : event.index(b"\n")].decode()
+    """An event's `sequence_number`, wherever it stands in it: those of a provider are passed on as they came."""
+    return _numbered.decode(event_data(event) or b"{}").sequence_number
 
 
 def output_of(body: bytes) -> list[Json]:
     """The items that a log of events leaves, those that were not done marked `incomplete`."""
-    output: dict[int, Json] = {}
+    done: dict[int, Json] = {}
+    begun: dict[int, ForwardedItem] = {}
     for event in events_of(body):
-        kind = kind_of(event)
-        if kind in {"response.output_item.added", "response.output_item.done"} or ".delta" in kind:
-            _apply(kind, orjson.loads(event_data(event) or b"{}"), output)
-        elif kind in ("response.content_part.added", "response.reasoning_summary_part.added"):
-            _add_part(orjson.loads(event_data(event) or b"{}"), output)
-    for item in output.values():
-        if item.get("status") == "in_progress":
-            item["status"] = "incomplete"
-    return [output[index] for index in sorted(output)]
-
-
-def _apply(kind: str, data: Json, output: dict[int, Json]) -> None:
-    index = data["output_index"]
-    if "item" in data:
-        output[index] = data["item"]
-        return
-    item = output[index]
-    if kind in _ARGUMENTS:
-        item[_ARGUMENTS[kind]] += data["delta"]
-    elif kind == "response.refusal.delta":
-        item["content"][data["content_index"]]["refusal"] += data["delta"]
-    elif kind == "response.reasoning_summary_text.delta":
-        item["summary"][data["summary_index"]]["text"] += data["delta"]
-    elif kind in _TEXTS:
-        item["content"][data["content_index"]]["text"] += data["delta"]
-
-
-def _add_part(data: Json, output: dict[int, Json]) -> None:
-    item = output[data["output_index"]]
-    item.setdefault("summary" if "summary_index" in data else "content", []).append(data["part"])
+        data: Json = orjson.loads(event_data(event) or b"{}")
+        kind: str = data["type"]
+        index: int = data.get("output_index", -1)  # a lifecycle event has none
+        if kind == "response.output_item.added":
+            begun[index] = ForwardedItem(data["item"], index=index)
+        elif kind == "response.output_item.done":
+            done[index] = data["item"]
+        elif kind in DELTAS:
+            delta = DELTAS[kind]
+            begun[index].grow(delta, 0 if delta.holder is None else data[delta.index], data["delta"])
+        elif kind in PARTS:
+            holder, place = PARTS[kind]
+            tell = begun[index].begin_part if kind.endswith(".added") else begun[index].end_part
+            tell(holder, data[place], data["part"])
+        elif kind == "response.output_text.annotation.added":
+            begun[index].annotate(data["content_index"], data["annotation"])
+    return [
+        done[index] if index in done else begun[index].item("incomplete")
+        for index in sorted(done.keys() | begun.keys())
+    ]
