@@ -3,6 +3,7 @@ comes back misses an event or gets one twice.
 """
 
 import asyncio
+import io
 import random
 import signal
 import tempfile
@@ -44,6 +45,7 @@ def start(stack: ExitStack, house: tuple[Tenant, SimulatorProcess]) -> Service:
         "ALI_COMPATIBLE_PROVIDERS": orjson.dumps([local]).decode(),
         "ALI_LOG_LEVEL": "warning",
         "ALI_DRAIN_S": "1",
+        "ALI_MAX_BODY_BYTES": str(64 * 1024 * 1024),
     }
     home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     return stack.enter_context(serving(home, variables=variables))
@@ -298,3 +300,22 @@ async def test_a_process_that_is_stopped_gives_back_what_it_has_not_begun_and_en
         )
         assert [record["outcome"] for record in records] == ["cancelled"] * 3
         assert all(record["input_tokens"] > 0 for record in records)
+
+
+async def test_an_item_that_is_too_large_is_refused_within_two_seconds(
+    house: tuple[Tenant, SimulatorProcess], survivor: Service
+) -> None:
+    """Of a process of its own: reading 33 MiB takes the loop of whoever serves it a while."""
+    tenant, _ = house
+    before = rows(tenant, "select id from ali.response where project_id = %s", tenant.project_id)
+    body = orjson.dumps({"model": MODEL, "input": [{"role": "user", "content": "x" * (33 * 1024 * 1024)}]})
+    headers = {"content-type": "application/json"}
+    async with (
+        asyncio.timeout(2),
+        session_of(tenant) as session,
+        session.post(f"{url(survivor)}/v1/responses", data=io.BytesIO(body), headers=headers) as answer,
+    ):
+        assert answer.status == 400
+        error = (await answer.json())["error"]
+    assert (error["param"], error["code"]) == ("input[0]", "item_too_large")
+    assert rows(tenant, "select id from ali.response where project_id = %s", tenant.project_id) == before

@@ -183,12 +183,6 @@ async def test_a_body_that_is_broken_is_refused_or_changes_nothing(ground: Groun
         await ground.refuse("POST", RESPONSES, body, status=400)
 
 
-async def test_an_item_that_is_too_large_is_refused(ground: Ground) -> None:
-    body = orjson.dumps({"model": GPT, "input": [{"role": "user", "content": "x" * (33 * 1024 * 1024)}]})
-    error = await ground.refuse("POST", RESPONSES, body, status=400)
-    assert (error["param"], error["code"]) == ("input[0]", "item_too_large")
-
-
 @pytest.mark.parametrize("model", [GPT, LOCAL, CLAUDE, EXTRACTIVE])
 async def test_what_is_nested_as_deep_as_may_be_is_answered_or_refused(ground: Ground, model: str) -> None:
     tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": deep(190)}}

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
+from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -90,8 +91,10 @@ class Objects:
                 await self._do(partial(writer.write, piece))
                 size += len(piece)
             await self._do(writer.close)
-        finally:
-            del writer  # one that was not closed takes what it has written back
+        except BaseException as error:  # a cancellation too: it takes back what it has written
+            with suppress(ObjectsUnavailable):
+                await to_its_end(self._do(partial(writer.__exit__, type(error), error, None)))
+            raise
         if self._folder is not None:
             await self._do(partial(_to_disk, self._folder / name))
         return size

@@ -159,8 +159,7 @@ def read_document(body: bytes) -> Json:
         ) from error
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    if body.count(b"{") + body.count(b"[") > _MOST_DEPTH:  # else it cannot be too deep
-        _check_depth(document)
+    _check_depth(document)
     return document
 
 
