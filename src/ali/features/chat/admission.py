@@ -62,23 +62,13 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
     hard budget binds; otherwise none.
     """
     principal = await recognised(gateway, operation, arrival)
-    project_id = principal.require_project()
+    principal.require_project()
     version, beta = anthropic_headers(operation, arrival.headers)
     cache_ttl_s = _cache_ttl(arrival.headers)
     body = await read_body(receive, arrival.headers, limit_bytes=gateway.max_body_bytes)
     envelope = read_envelope(operation, body)
     principal.require_model(envelope.model)
-    record = OpenRecord(
-        record_id=arrival.request_id,
-        organization_id=principal.organization_id,
-        project_id=project_id,
-        api_key_id=principal.key_id,
-        user_id=principal.user_id,
-        operation=operation.name,
-        model=envelope.model,
-        streamed=envelope.stream,
-        started_s=arrival.started_s,
-    )
+    record = record_of(operation, arrival, principal, model=envelope.model, streamed=envelope.stream)
     route = routed(gateway, operation, envelope)
     claimed = await within_limits(gateway, operation, envelope, record, route)
     if isinstance(route, InvalidRequest):
@@ -98,6 +88,23 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
         anthropic_version=version,
         anthropic_beta=beta,
         cache_ttl_s=cache_ttl_s if cache_ttl_s is not None else route.cache_ttl_s,
+    )
+
+
+def record_of(
+    operation: Operation, arrival: Arrival, principal: Principal, *, model: str, streamed: bool
+) -> OpenRecord:
+    """The usage record of a request in the making. Raises `InvalidRequest` where no project was chosen."""
+    return OpenRecord(
+        record_id=arrival.request_id,
+        organization_id=principal.organization_id,
+        project_id=principal.require_project(),
+        api_key_id=principal.key_id,
+        user_id=principal.user_id,
+        operation=operation.name,
+        model=model,
+        streamed=streamed,
+        started_s=arrival.started_s,
     )
 
 

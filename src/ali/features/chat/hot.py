@@ -9,6 +9,7 @@ from ali.features.chat.exchange import Exchange, InternalError
 from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive, Scope, Send, arrive
 from ali.features.chat.limit_headers import RawHeaders
 from ali.features.chat.operations import Operation
+from ali.features.chat.settlement import tell_refused
 from ali.kernel.envelopes import error_body, error_headers
 from ali.kernel.errors import AliError
 
@@ -40,14 +41,7 @@ async def _admitted(
     try:
         return await admit(gateway, operation, arrival, receive)
     except AliError as error:
-        gateway.metrics.requests.labels(operation.name, "refused").inc()
-        log.info(
-            "request.refused",
-            request_id=arrival.name,
-            operation=operation.name,
-            status=error.http_status,
-            error=error.error_code,
-        )
+        tell_refused(gateway, operation, arrival.name, error)
         await refuse(error, operation=operation, arrival=arrival, send=send)
         return None
 

@@ -5,8 +5,10 @@ import time
 import structlog
 
 from ali.features.chat.gateway import Gateway
+from ali.features.chat.operations import Operation
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
+from ali.kernel.errors import AliError
 from ali.providers.catalog import Prices, cost_microusd
 
 log = structlog.get_logger("ali.requests")
@@ -52,4 +54,16 @@ def tell(gateway: Gateway, record: OpenRecord, request_name: str) -> None:
         cost_microusd=record.cost_microusd,
         first_token_ms=record.first_token_ms,
         duration_ms=record.duration_ms,
+    )
+
+
+def tell_refused(gateway: Gateway, operation: Operation, request_name: str, error: AliError) -> None:
+    """Metrics and log line of a request that was refused before anything was spent on it."""
+    gateway.metrics.requests.labels(operation.name, "refused").inc()
+    log.info(
+        "request.refused",
+        request_id=request_name,
+        operation=operation.name,
+        status=error.http_status,
+        error=error.error_code,
     )

@@ -31,7 +31,7 @@ def list_conversations(
 
     async def act(session: AsyncSession, _settings: Settings) -> list[list[object]]:
         place = Place(limit=most, descending=True)
-        page = await lifecycle.listed(session, home=await _home(session, project), place=place)
+        page = await lifecycle.listed(session, home=await home_of(session, project), place=place)
         return [[named(Kind.CONVERSATION, each.id), f"{each.created_at:%Y-%m-%d %H:%M}"] for each in page.rows]
 
     print_table(in_transaction(act))
@@ -42,7 +42,7 @@ def show(conversation: ConversationArgument, project: ProjectOption = None) -> N
     """Show one conversation: when it was made, its metadata, and how many items it has."""
 
     async def act(session: AsyncSession, _settings: Settings) -> tuple[Conversation, int]:
-        home = await _home(session, project)
+        home = await home_of(session, project)
         found = await lifecycle.found(session, identifier(Kind.CONVERSATION, conversation), home=home)
         return found, await lifecycle.count_items(session, found)
 
@@ -59,7 +59,7 @@ def delete(conversation: ConversationArgument, project: ProjectOption = None) ->
     """Delete a conversation with its items. Responses that were made in it stay."""
 
     async def act(session: AsyncSession, _settings: Settings) -> None:
-        home = await _home(session, project)
+        home = await home_of(session, project)
         found = identifier(Kind.CONVERSATION, conversation)
         await lifecycle.remove(session, found, home=home, actor=Actor(kind="operator"))
 
@@ -67,6 +67,7 @@ def delete(conversation: ConversationArgument, project: ProjectOption = None) ->
     print("Deleted.")
 
 
-async def _home(session: AsyncSession, project: str | None) -> Home:
+async def home_of(session: AsyncSession, project: str | None) -> Home:
+    """The project that a command is for: the one it names, or the only one."""
     found = (await the_project(session, project)).project
     return Home(organization_id=found.organization_id, project_id=found.id)

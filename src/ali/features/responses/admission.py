@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from ali.features.chat.admission import Claimed, hold_and_open, read_body, recognised, routed, within_limits
+from ali.features.chat.admission import Claimed, hold_and_open, read_body, recognised, record_of, routed, within_limits
 from ali.features.chat.envelope import RequestEnvelope
 from ali.features.chat.gateway import Arrival, Receive
 from ali.features.chat.operations import RESPONSES, Operation
@@ -71,17 +71,7 @@ async def order_of(
     request = read_request(body)
     principal.require_model(request.model)
     servers = servers_of(engine, request)
-    record = OpenRecord(
-        record_id=arrival.request_id,
-        organization_id=principal.organization_id,
-        project_id=project_id,
-        api_key_id=principal.key_id,
-        user_id=principal.user_id,
-        operation=RESPONSES.name,
-        model=request.model,
-        streamed=request.stream,
-        started_s=arrival.started_s,
-    )
+    record = record_of(RESPONSES, arrival, principal, model=request.model, streamed=request.stream)
     recalled = recall(request.previous_id) if request.previous_id is not None else None
     route, claimed = await counted_against_limits(engine, RESPONSES, request, record, body)
     place = Place(

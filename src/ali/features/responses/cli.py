@@ -6,8 +6,8 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ali.features.audit import Actor
-from ali.features.conversations.lifecycle import Home
-from ali.features.identity.cli.terminal import ProjectOption, identifier, in_transaction, print_table, the_project
+from ali.features.conversations.cli import home_of
+from ali.features.identity.cli.terminal import ProjectOption, identifier, in_transaction, print_table
 from ali.features.identity.naming import Kind, named
 from ali.features.identity.paging import Place
 from ali.features.responses import library
@@ -31,7 +31,7 @@ def list_responses(
 
     async def act(session: AsyncSession, _settings: Settings) -> list[list[object]]:
         place = Place(limit=most, descending=True)
-        page = await library.listed(session, home=await _home(session, project), place=place)
+        page = await library.listed(session, home=await home_of(session, project), place=place)
         return [
             [
                 named(Kind.RESPONSE, each.id),
@@ -50,7 +50,7 @@ def show(response: ResponseArgument, project: ProjectOption = None) -> None:
     """Show how one response stands."""
 
     async def act(session: AsyncSession, _settings: Settings) -> StoredResponse:
-        return await library.found(session, identifier(Kind.RESPONSE, response), home=await _home(session, project))
+        return await library.found(session, identifier(Kind.RESPONSE, response), home=await home_of(session, project))
 
     found = in_transaction(act)
     print(f"response      {named(Kind.RESPONSE, found.id)}")
@@ -68,13 +68,8 @@ def delete(response: ResponseArgument, project: ProjectOption = None) -> None:
     """Delete a response with what it was asked and what came out. What goes on from it is refused from then on."""
 
     async def act(session: AsyncSession, _settings: Settings) -> None:
-        home = await _home(session, project)
+        home = await home_of(session, project)
         await library.remove(session, identifier(Kind.RESPONSE, response), home=home, actor=Actor(kind="operator"))
 
     in_transaction(act)
     print("Deleted.")
-
-
-async def _home(session: AsyncSession, project: str | None) -> Home:
-    found = (await the_project(session, project)).project
-    return Home(organization_id=found.organization_id, project_id=found.id)

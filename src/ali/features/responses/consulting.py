@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ali.features.chat.admission import Claimed, hold_and_open, read_body, recognised
+from ali.features.chat.admission import Claimed, hold_and_open, read_body, recognised, record_of
 from ali.features.chat.exchange import JSON
 from ali.features.chat.gateway import Arrival, Receive, Send
 from ali.features.chat.limit_headers import RawHeaders, limit_headers
@@ -46,17 +46,7 @@ async def consult(engine: Engine, operation: Operation, arrival: Arrival, receiv
     project_id = principal.require_project()
     request = read_request(body)
     principal.require_model(request.model)
-    record = OpenRecord(
-        record_id=arrival.request_id,
-        organization_id=principal.organization_id,
-        project_id=project_id,
-        api_key_id=principal.key_id,
-        user_id=principal.user_id,
-        operation=operation.name,
-        model=request.model,
-        streamed=False,
-        started_s=arrival.started_s,
-    )
+    record = record_of(operation, arrival, principal, model=request.model, streamed=False)
     route, claimed = await counted_against_limits(engine, operation, request, record, body)
     place = Place(
         organization_id=principal.organization_id,

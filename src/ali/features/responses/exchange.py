@@ -13,7 +13,7 @@ from ali.features.chat.gateway import Arrival, ClientGone, Receive, Scope, Send,
 from ali.features.chat.hot import refuse
 from ali.features.chat.limit_headers import RawHeaders, limit_headers
 from ali.features.chat.operations import RESPONSES, Operation
-from ali.features.chat.settlement import tell
+from ali.features.chat.settlement import tell, tell_refused
 from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine, Order
@@ -52,14 +52,7 @@ async def carried(
     except ClientGone:
         metrics.requests.labels(operation.name, "cancelled").inc()
     except AliError as error:
-        metrics.requests.labels(operation.name, "refused").inc()
-        log.info(
-            "request.refused",
-            request_id=arrival.name,
-            operation=operation.name,
-            status=error.http_status,
-            error=error.error_code,
-        )
+        tell_refused(engine.gateway, operation, arrival.name, error)
         await refuse(error, operation=operation, arrival=arrival, send=send)
     except Exception:
         log.exception("request.crashed", request_id=arrival.name, operation=operation.name)

@@ -13,6 +13,7 @@ from ali.features.chat.admission import recognised
 from ali.features.chat.exchange import InternalError, Stopping
 from ali.features.chat.gateway import Arrival, ClientGone, Receive, Send
 from ali.features.chat.operations import RESPONSES
+from ali.features.chat.settlement import tell_refused
 from ali.features.responses.admission import order_of
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.socket.exchange import SocketExchange, final_number
@@ -125,14 +126,7 @@ class Connection:
             await self._refuse(error, name=new_id("req"), stream_id=stream_id)
 
     async def _refuse(self, error: AliError, *, name: str, stream_id: str | None) -> None:
-        self._engine.gateway.metrics.requests.labels(RESPONSES.name, "refused").inc()
-        log.info(
-            "request.refused",
-            request_id=name,
-            operation=RESPONSES.name,
-            status=error.http_status,
-            error=error.error_code,
-        )
+        tell_refused(self._engine.gateway, RESPONSES, name, error)
         await self._send(error_text(error, request_name=name, stream_id=stream_id))
 
     # Sending

@@ -13,6 +13,7 @@ from ali.features.chat.exchange import Stopping
 from ali.features.chat.gateway import Arrival, Receive, Scope, Send, arrive, credential
 from ali.features.chat.hot import refuse
 from ali.features.chat.operations import RESPONSES
+from ali.features.chat.settlement import tell_refused
 from ali.features.identity import Principal
 from ali.features.responses.order import Engine
 from ali.features.responses.socket.connection import Connection
@@ -90,14 +91,7 @@ class Sockets:
         return caller
 
     async def _refuse(self, error: AliError, arrival: Arrival, deny: Send) -> None:
-        self._engine.gateway.metrics.requests.labels(RESPONSES.name, "refused").inc()
-        log.info(
-            "request.refused",
-            request_id=arrival.name,
-            operation=RESPONSES.name,
-            status=error.http_status,
-            error=error.error_code,
-        )
+        tell_refused(self._engine.gateway, RESPONSES, arrival.name, error)
         await refuse(error, operation=RESPONSES, arrival=arrival, send=deny)
 
     async def drain(self) -> None:
