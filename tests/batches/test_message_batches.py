@@ -164,7 +164,12 @@ async def test_a_batch_that_has_ended_can_be_deleted_with_its_results(
         row = connection.execute(
             "select count(*) from ali.file where project_id = %s", (batches.tenant.project_id,)
         ).fetchone()
+        recorded = connection.execute(
+            "select target_id from ali.audit_event where project_id = %s and action = 'message_batch.deleted'",
+            (batches.tenant.project_id,),
+        ).fetchall()
     assert row == (0,)
+    assert recorded == [(made.id,)]
 
 
 async def test_lists_have_pages_in_both_directions(client: anthropic.AsyncAnthropic) -> None:

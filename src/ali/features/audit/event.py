@@ -51,3 +51,17 @@ async def record(session: AsyncSession, event: AuditEvent, *, actor: Actor) -> N
         )
     )
     await session.flush()
+
+
+async def record_deletion(
+    session: AsyncSession, kind: str, name: str, *, organization_id: UUID, project_id: UUID, actor: Actor
+) -> None:
+    """Record that a thing of a project is gone, as `<kind>.deleted`. `name`: its identifier as callers know it."""
+    event = AuditEvent(
+        action=f"{kind}.deleted",
+        organization_id=organization_id,
+        project_id=project_id,
+        target_kind=kind,
+        target_id=name,
+    )
+    await record(session, event, actor=actor)

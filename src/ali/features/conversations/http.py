@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field, WithJsonSchema
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ali.features.audit import record_deletion
 from ali.features.conversations import lifecycle, order
 from ali.features.conversations.includes import read_include, shown
 from ali.features.conversations.items import read_items
@@ -172,11 +173,14 @@ async def retrieve_conversation_item(
 
 @router.delete("/{conversation_id}/items/{item_id}", summary="Delete a conversation's item")
 async def delete_conversation_item(
-    home: Own, transaction: Transaction, conversation_id: ConversationId, item_id: ItemId
+    *, home: Own, transaction: Transaction, acting: Acting, conversation_id: ConversationId, item_id: ItemId
 ) -> Json:
     """The item is gone, and no response sees it from now on. Answers with the conversation."""
     conversation = await _found(transaction, conversation_id, home)
     await order.remove(transaction, conversation, item_id)
+    # By its conversation: an item's own identifier may be a caller's text.
+    tenant = {"organization_id": home.organization_id, "project_id": home.project_id}
+    await record_deletion(transaction, "conversation_item", conversation_id, **tenant, actor=acting)
     return _conversation(conversation)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ali.features.audit import Actor, AuditEvent, record
+from ali.features.audit import Actor, record_deletion
 from ali.features.conversations.errors import conversation_not_found
 from ali.features.conversations.models import Conversation, ConversationItem
 from ali.features.identity.naming import Kind, named
@@ -55,14 +55,8 @@ async def remove(session: AsyncSession, conversation_id: UUID | None, *, home: H
     """
     conversation = _there(await session.scalar(_one(conversation_id, home).with_for_update()))
     await session.execute(delete(Conversation).where(Conversation.id == conversation.id))
-    event = AuditEvent(
-        action="conversation.deleted",
-        organization_id=home.organization_id,
-        project_id=home.project_id,
-        target_kind="conversation",
-        target_id=named(Kind.CONVERSATION, conversation.id),
-    )
-    await record(session, event, actor=actor)
+    tenant = {"organization_id": home.organization_id, "project_id": home.project_id}
+    await record_deletion(session, "conversation", named(Kind.CONVERSATION, conversation.id), **tenant, actor=actor)
 
 
 async def listed(session: AsyncSession, *, home: Home, place: Place) -> Page[Conversation]:

@@ -6,7 +6,7 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from ali.features.audit import Actor, AuditEvent, record
+from ali.features.audit import Actor, record_deletion
 from ali.features.conversations.lifecycle import Home
 from ali.features.conversations.models import Conversation
 from ali.features.identity.naming import Kind, named
@@ -57,11 +57,5 @@ async def remove(session: AsyncSession, response_id: UUID | None, *, home: Home,
             .where(Conversation.id == row.conversation_id, Conversation.claimed_by == row.id)
             .values(claimed_by=None, claim_instance_id=None, claimed_at=None)
         )
-    event = AuditEvent(
-        action="response.deleted",
-        organization_id=home.organization_id,
-        project_id=home.project_id,
-        target_kind="response",
-        target_id=named(Kind.RESPONSE, row.id),
-    )
-    await record(session, event, actor=actor)
+    tenant = {"organization_id": home.organization_id, "project_id": home.project_id}
+    await record_deletion(session, "response", named(Kind.RESPONSE, row.id), **tenant, actor=actor)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from ali.features.audit import record_deletion
 from ali.features.batches import lifecycle
 from ali.features.batches.intake import MessageIntake
 from ali.features.batches.lifecycle import MessagesIn
@@ -19,7 +20,7 @@ from ali.features.chat.admission import anthropic_headers
 from ali.features.chat.operations import MESSAGES
 from ali.features.files.store import FileStore
 from ali.features.identity import Permission, Principal
-from ali.features.identity.http.access import Transaction, requires
+from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.identity.http.answers import Json
 from ali.features.identity.http.authority import Id
 from ali.features.identity.http.inputs import cursor
@@ -151,9 +152,11 @@ async def cancel_message_batch(
 
 
 @router.delete("/{message_batch_id}", summary="Delete a message batch")
-async def delete_message_batch(message_batch_id: Id, writer: Writer, transaction: Transaction) -> Json:
+async def delete_message_batch(message_batch_id: Id, writer: Writer, acting: Acting, transaction: Transaction) -> Json:
     """A message batch that has ended, and its results, are gone."""
-    await lifecycle.remove(transaction, writer.require_project(), _read(message_batch_id), dialect=_DIALECT)
+    tenant = {"organization_id": writer.organization_id, "project_id": writer.require_project()}
+    await lifecycle.remove(transaction, tenant["project_id"], _read(message_batch_id), dialect=_DIALECT)
+    await record_deletion(transaction, "message_batch", message_batch_id, **tenant, actor=acting)
     return {"id": message_batch_id, "type": "message_batch_deleted"}
 
 

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import ColumnElement, Row, Select, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ali.features.audit import Actor, AuditEvent, record
+from ali.features.audit import Actor, record_deletion
 from ali.features.chat.stored.completion import is_public_id
 from ali.features.chat.stored.models import ChatCompletion
 from ali.features.identity.paging import Page, Place, page_of_rows
@@ -102,14 +102,8 @@ async def remove(session: AsyncSession, shelf: Shelf, public_id: str, *, actor: 
     """Delete a completion with its messages, on record; two statements. Raises `CompletionNotFound`."""
     gone = delete(ChatCompletion).where(*_on(shelf), *_named(public_id)).returning(ChatCompletion.id)
     _required((await session.execute(gone)).one_or_none())
-    event = AuditEvent(
-        action="chat_completion.deleted",
-        organization_id=shelf.organization_id,
-        project_id=shelf.project_id,
-        target_kind="chat_completion",
-        target_id=public_id,
-    )
-    await record(session, event, actor=actor)
+    tenant = {"organization_id": shelf.organization_id, "project_id": shelf.project_id}
+    await record_deletion(session, "chat_completion", public_id, **tenant, actor=actor)
 
 
 def _within(rows: Sequence[tuple[UUID, int]]) -> list[UUID]:

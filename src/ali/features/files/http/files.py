@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from ali.features.audit import record_deletion
 from ali.features.files import queries
 from ali.features.files.models import StoredFile
 from ali.features.files.naming import SHOWN, UPLOADED, file_name, read_file
 from ali.features.files.store import FileStore
 from ali.features.files.upload import Upload
 from ali.features.identity import Permission, Principal
-from ali.features.identity.http.access import Transaction, requires
+from ali.features.identity.http.access import Acting, Transaction, requires
 from ali.features.identity.http.answers import Json, listing, maybe_unix, unix
 from ali.features.identity.http.authority import Id
 from ali.features.identity.http.inputs import cursor
@@ -96,10 +97,11 @@ async def retrieve_file(file_id: Id, reader: Reader, transaction: Transaction) -
 
 
 @router.delete("/{file_id}", summary="Delete a file")
-async def delete_file(file_id: Id, writer: Writer, transaction: Transaction) -> Json:
+async def delete_file(file_id: Id, writer: Writer, acting: Acting, transaction: Transaction) -> Json:
     """The file is gone at once; its bytes are deleted within a minute."""
-    found = read_file(file_id)
-    await queries.give_up(transaction, writer.require_project(), found)
+    tenant = {"organization_id": writer.organization_id, "project_id": writer.require_project()}
+    await queries.give_up(transaction, tenant["project_id"], read_file(file_id))
+    await record_deletion(transaction, "file", file_id, **tenant, actor=acting)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
