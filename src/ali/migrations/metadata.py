@@ -10,12 +10,26 @@ from ali.features.files import models as files
 from ali.features.idempotency import models as idempotency
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
+from ali.features.knowledge import models as knowledge
 from ali.features.metering import models as metering
 from ali.features.metering.budgets import models as budgets
 from ali.features.responses import models as responses
 from ali.kernel.db import Base
 
-MODULES = (audit, batches, budgets, conversations, files, idempotency, identity, keys, metering, responses, stored)
+MODULES = (
+    audit,
+    batches,
+    budgets,
+    conversations,
+    files,
+    idempotency,
+    identity,
+    keys,
+    knowledge,
+    metering,
+    responses,
+    stored,
+)
 """Imported for their tables; a test walks the slices and fails where one is missing here."""
 
 
