@@ -228,6 +228,35 @@ class Settings(BaseSettings):
         default=600.0, gt=0, description="After so many seconds a response begins no further turn."
     )
 
+    embedding_model: str | None = Field(
+        default=None,
+        description="Model that embeds passages and questions, by its name or provider/model; unset: knowledge is "
+        "searched by words alone.",
+    )
+    embedding_dimensions: int | None = Field(
+        default=None, ge=1, le=4000, description="Dimensions asked of the embedding model; unset: as many as it gives."
+    )
+    embedding_query_prefix: str = Field(
+        default="", description="What the embedding model wants before a question, such as `query: ` for E5."
+    )
+    embedding_passage_prefix: str = Field(
+        default="", description="What the embedding model wants before a passage, such as `passage: ` for E5."
+    )
+    embedding_query_s: float = Field(
+        default=2.0, gt=0, description="How long a search waits for its question's vector; then it goes by words."
+    )
+    embedding_cache_per_project: int = Field(
+        default=50_000, ge=0, description="Vectors kept for texts that come again, of each project; 0: none."
+    )
+    rerank_model: str | None = Field(
+        default=None,
+        description="Chat model that puts the best passages of a search in order; unset: none does.",
+    )
+    rewrite_model: str | None = Field(
+        default=None,
+        description="Chat model that rewrites questions where a search asks for it; unset: rules do.",
+    )
+
     socket_max_connections: int = Field(default=1000, ge=1, description="WebSockets that a process serves at once.")
     socket_max_connections_per_caller: int = Field(
         default=50, ge=1, description="WebSockets that a process serves at once to one API key, or person."

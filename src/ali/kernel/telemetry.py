@@ -133,6 +133,19 @@ class Metrics:
             ["dialect", "outcome"],
             registry=self.registry,
         )
+        self.embeddings = Counter(
+            "ali_embeddings_total",
+            "Passages that were to get a vector, by what became of it (embedded, cached, postponed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.search_degraded = Counter(
+            "ali_search_degraded_total",
+            "Searches that went on without a model that did not answer, by what it was for (vectors, reranking, "
+            "rewriting).",
+            ["part"],
+            registry=self.registry,
+        )
         self.budget_refusals = Counter(
             "ali_budget_refusals_total",
             "Requests that a hard budget refused, by what it is of and its period.",
