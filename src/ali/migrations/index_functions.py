@@ -8,7 +8,8 @@ is known by its document's row (`gone`) until a merge has left it out.
 
 from typing import Final
 
-# What of a list is in a multirange. Each range costs two binary searches. `numbers[:]` takes the list out of TOAST once.
+# What of a list is in a multirange. Each range costs two binary searches. `numbers[:]` takes the list out of TOAST
+# once.
 COUNT_WITHIN: Final = """
 create function ali.count_within(numbers integer[], ranges int4multirange) returns bigint
 language sql stable parallel safe set search_path = pg_catalog, ali as $$
@@ -19,13 +20,13 @@ $$
 
 # The chunks that score highest by BM25, over all terms given, of which none must occur: at most `top`, the best first.
 #
-# `groups` says for each term which group of alternatives it belongs to, from 1 on; a chunk's score by a group is that of
-# the best alternative. `allowed` has for each store the numbers that may be found (null: all), `barred` those that may
-# not. Frequencies, chunks and words are those of the stores as a whole, whatever is allowed. Of the tenant that the
+# `groups` says for each term which group of alternatives it belongs to, from 1 on; a chunk's score by a group is that
+# of the best alternative. `allowed` has for each store the numbers that may be found (null: all), `barred` those that
+# may not. Frequencies, chunks and words are those of the stores as a whole, whatever is allowed. Of the tenant that the
 # transaction has entered, by the owner's rights: policies would be asked for each of thousands of postings.
 #
-# Unpacked and added up are the rarest groups, up to `enough` postings. Commoner ones, which tell little, then only add to
-# the score of what those have found; unless that was too little, as under a filter, and all are unpacked after all.
+# Unpacked and added up are the rarest groups, up to `enough` postings. Commoner ones, which tell little, then only add
+# to the score of what those have found; unless that was too little, as under a filter, and all are unpacked after all.
 # Up to `enough` postings the result is exact.
 SEARCH_CANDIDATES: Final = """
 create function ali.search_candidates(
@@ -67,12 +68,13 @@ begin
     left join (
         select t.group_number, count(distinct t.term) as terms,
             sum(p.chunks - case
-                when dead[s.place] && int4range(i.first_number, i.end_number)
-                then ali.count_within(p.numbers, dead[s.place] * int4multirange(int4range(i.first_number, i.end_number)))
-                else 0
+                when dead[s.place] && i.stretch then ali.count_within(p.numbers, dead[s.place] * i.stretch) else 0
             end)::bigint as frequency
         from unnest(stores) with ordinality as s (id, place)
-        join ali.segment i on i.vector_store_id = s.id
+        cross join lateral (
+            select o.id, int4multirange(int4range(o.first_number, o.end_number)) as stretch
+            from ali.segment o where o.vector_store_id = s.id
+        ) i
         cross join unnest(terms, groups) as t (term, group_number)
         join ali.posting p on p.segment_id = i.id and p.term = t.term
         group by t.group_number
@@ -99,9 +101,9 @@ begin
 
     loop
         with list as materialized (
-            select s.place << 32 as store, admitted[s.place] as admitted, t.group_number, several[t.group_number] as several,
-                unpacked[t.group_number] as unpacked, factors[t.group_number] as factor, i.first_number, i.end_number,
-                p.numbers, p.weights
+            select s.place << 32 as store, admitted[s.place] as admitted, t.group_number,
+                several[t.group_number] as several, unpacked[t.group_number] as unpacked,
+                factors[t.group_number] as factor, i.first_number, i.end_number, p.numbers, p.weights
             from unnest(stores) with ordinality as s (id, place)
             join ali.segment i on i.vector_store_id = s.id
             cross join unnest(terms, groups) as t (term, group_number)
@@ -112,7 +114,8 @@ begin
             select h.key, sum(h.score) as score from (
                 select h.store + h.number as key, h.factor * h.count / (h.count + flat + slope * h.length) as score
                 from (
-                    select o.store, o.number, o.factor, (o.weight & 15)::double precision as count, o.weight >> 4 as length
+                    select o.store, o.number, o.factor, (o.weight & 15)::double precision as count,
+                        o.weight >> 4 as length
                     from (
                         select l.store, l.admitted, l.factor, unnest(l.numbers) as number, unnest(l.weights) as weight
                         from list l where l.unpacked and not l.several
@@ -196,7 +199,7 @@ end $$
 #
 # Those of a deleted document first, when an eighth of a segment is of deleted ones, or a day has passed: what it said
 # must not stay for ever. Then any eight neighbours of which none has more than a quarter of what all have, the
-# smallest such, so that a posting is written anew a few times in all. A segment of 32,768 chunks or more is large enough.
+# smallest such, so that a posting is written anew a few times in all. One of 32,768 chunks or more is large enough.
 SEGMENTS_TO_MERGE: Final = """
 create function ali.segments_to_merge(store uuid) returns bigint[]
 language sql stable set search_path = pg_catalog, ali set plan_cache_mode = force_custom_plan as $$
@@ -309,8 +312,8 @@ language sql stable security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
-# Of a store that is gone: some of its chunks and postings. How many rows went; 0 when none is left. The store's documents
-# are whoever's that deletes the store.
+# Of a store that is gone: some of its chunks and postings. How many rows went; 0 when none is left. The store's
+# documents are whoever's that deletes the store.
 CLEAR_INDEX: Final = """
 create function ali.clear_index(store uuid, at_most integer) returns bigint
 language plpgsql security definer set search_path = pg_catalog, ali as $$
@@ -342,10 +345,10 @@ FUNCTIONS: Final[tuple[str, ...]] = (
     *(COUNT_WITHIN, SEARCH_CANDIDATES, REMOVE_DOCUMENT, SEGMENTS_TO_MERGE, MERGE_SEGMENTS, STORES_TO_MERGE),
     CLEAR_INDEX,
 )
+_SEARCH: Final = "uuid[], int4multirange[], int4multirange[], bigint[], integer[], double precision[], integer, bigint"
 SIGNATURES: Final[tuple[str, ...]] = (
     "count_within(integer[], int4multirange)",
-    "search_candidates(uuid[], int4multirange[], int4multirange[], bigint[], integer[], double precision[], integer,"
-    " bigint)",
+    f"search_candidates({_SEARCH})",
     "remove_document(uuid)",
     "segments_to_merge(uuid)",
     "merge_segments(uuid)",
