@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 Json = dict[str, Any]
+Piece = str | Json
+"""What is due to be shown: a text, or an annotation of it."""
 
 MARK_LIMIT: Final = 120
 """Characters between the brackets, at most: what is longer is text."""
@@ -27,6 +29,7 @@ _BEGINNING: Final = re.compile(
     r"[ \u00a0]*(?:c?|c\d{1,6}(?:[^\w【\n][^【\n]*)?|\d{1,6}(?::\d{0,6})?(?:†[^【\n]*)?)", re.IGNORECASE
 )
 _HANDLE: Final = re.compile(r"(?<!\w)c(\d{1,6})(?!\w)", re.IGNORECASE)
+_OFFSETS: Final = ("index", "start_index", "end_index")
 _BEGUN_HANDLE: Final = re.compile(r" *【[ \u00a0]*(?:c\d|\d+[:†])", re.IGNORECASE)
 
 
@@ -56,10 +59,14 @@ class Citations:
         self._sources.append(source)
         return f"c{len(self._sources)}"
 
-    def find(self, handle: str) -> Source | None:
-        """The source of a handle; None where it was never given."""
+    def cite(self, handle: str, *, span: tuple[int, int] | None = None) -> Json | None:
+        """The annotation of what has `handle`, but for its `index`; None where it was never given."""
         found = _HANDLE.fullmatch(handle)
-        return self._at(int(found[1])) if found else None
+        source = self._at(int(found[1])) if found else None
+        if source is None:
+            return None
+        self.cited += 1
+        return source.annotation(span=span)
 
     def _at(self, number: int) -> Source | None:
         return self._sources[number - 1] if 0 < number <= len(self._sources) else None
@@ -107,7 +114,7 @@ class CitedText:
         self.taken = 0
         """Characters of the model so far."""
 
-    def feed(self, delta: str) -> list[str | Json]:
+    def feed(self, delta: str) -> list[Piece]:
         """More of the model's text: what is to be shown now, texts and annotations in their order."""
         self.taken += len(delta)
         if not self._held and _OPENING not in delta and not delta.endswith(" "):
@@ -115,7 +122,7 @@ class CitedText:
             return [delta] if delta else []
         return self._read(self._held + delta)
 
-    def end(self) -> list[str | Json]:
+    def end(self) -> list[Piece]:
         """Nothing more comes: what was held back is text, but for a mark that was cut off in its handle."""
         held, self._held = self._held, ""
         if _BEGUN_HANDLE.match(held):
@@ -129,8 +136,8 @@ class CitedText:
         """Where that which stands at `offset` in the model's text is in what is shown."""
         return offset - sum(min(end, offset) - start for start, end in self._cuts if start < offset)
 
-    def _read(self, text: str) -> list[str | Json]:
-        due: list[str | Json] = []
+    def _read(self, text: str) -> list[Piece]:
+        due: list[Piece] = []
         self._held = ""
         begins = self.taken - len(text)  # where `text` stands in all of the model's
         start = position = 0
@@ -153,7 +160,7 @@ class CitedText:
         self._held = text[start + len(shown) :]
         return due
 
-    def _show(self, text: str, due: list[str | Json]) -> None:
+    def _show(self, text: str, due: list[Piece]) -> None:
         if text:
             self.length += len(text)
             due.append(text)
@@ -166,3 +173,9 @@ class CitedText:
                 self._here.add(number)
                 self._citations.cited += 1
                 yield {**source.annotation(), "index": self.length}
+
+
+def moved(annotation: Json, text: CitedText) -> Json:
+    """An annotation by the model's own text, as one of what is shown of it."""
+    places = {name: annotation[name] for name in _OFFSETS if isinstance(annotation.get(name), int)}
+    return {**annotation, **{name: text.shown_at(place) for name, place in places.items()}}
