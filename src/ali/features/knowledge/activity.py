@@ -7,11 +7,9 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
+from ali.kernel import log
 from ali.kernel.db import Pool
-
-log = structlog.get_logger(__name__)
 
 TOUCHED_S: Final = 60.0
 """A store's last use is known this exactly."""
