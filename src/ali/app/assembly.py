@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from ali.app.batches import assemble_batches, assemble_files
 from ali.app.chores import stop
+from ali.app.knowledge import assemble_knowledge
 from ali.app.outbound import webhook_post
 from ali.app.responses import assemble_responses
 from ali.app.sign_in import sign_in_desk
@@ -94,8 +95,7 @@ async def assemble(
         *(keeper.keep_house(), keeper.tell_thresholds()),
         *(desk.letters.run(), desk.records.run()),
     )
-    chores = [asyncio.create_task(chore) for chore in running]
-    stack.push_async_callback(stop, chores)
+    stack.push_async_callback(stop, [asyncio.create_task(chore) for chore in running])
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
     router = router_over(upstreams, settings)
@@ -137,6 +137,7 @@ async def assemble(
         max_event_bytes=settings.max_event_bytes,
     )
     files = assemble_files(api, settings, stack, pool=pool)
+    assemble_knowledge(api, settings, pool=pool)
     state = ResponseState(pool, instance_id=instance_id)
     assemble_responses(*(api, settings, stack), gateway=gateway, state=state, files=files, hmac_secret=hmac_secret)
     assemble_batches(

@@ -25,6 +25,7 @@ from ali.features.files.http import ROUTERS as FILES_ROUTERS
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
+from ali.features.knowledge.http import ROUTERS as KNOWLEDGE_ROUTERS
 from ali.features.metering.http import ROUTERS as METERING_ROUTERS
 from ali.features.responses import http as responses_http
 from ali.features.responses.compact import compact_response
@@ -125,7 +126,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
     own = (*CHAT_ROUTERS, responses_http.router, conversations_http.router, *FILES_ROUTERS, *BATCHES_ROUTERS)
-    for router in (*own, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
+    for router in (*own, *KNOWLEDGE_ROUTERS, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)

@@ -218,6 +218,7 @@ class Settings(BaseSettings):
     batch_lines_per_project: int = Field(
         default=4, ge=1, le=1000, description="Of these, requests of one project at once."
     )
+    max_store_files: int = Field(default=100_000, ge=1, description="Most files that one vector store can have.")
     background: Literal["here", "worker"] = Field(
         default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
     )

@@ -9,17 +9,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-import structlog
 
 from ali.features.knowledge.account import Account, ModelCalls
 from ali.features.knowledge.embedding.batching import batches
 from ali.features.knowledge.embedding.cache import EmbeddingCache
 from ali.features.knowledge.embedding.vector import MOST_DIMENSIONS, NotAVector, Vector, dimensions_of, read_embedding
+from ali.kernel import log
 from ali.kernel.errors import AliError, RateLimited
 from ali.kernel.telemetry import Metrics
 from ali.providers.contract import UpstreamError, UpstreamMalformed
-
-log = structlog.get_logger(__name__)
 
 _PASSAGES_S: Final = 60.0
 """What one call for a batch of passages gets."""

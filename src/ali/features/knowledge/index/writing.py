@@ -21,7 +21,7 @@ MOST_COUNT: Final = 15
 
 _LOCK: Final = """
 select s.organization_id, s.project_id, s.next_number from ali.vector_store s
-where s.id = %s and s.state = 'ready' for update
+where s.id = %s and s.state = 'ready' for no key update
 """
 _SAME: Final = """
 select d.id, d.first_number, d.chunks, d.words, d.size_bytes from ali.store_document d

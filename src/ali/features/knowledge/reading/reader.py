@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final, overload
 
 import msgspec
-import structlog
 
 import ali
 from ali.features.knowledge.chunk import Prepared
 from ali.features.knowledge.reading.failures import FAULT, INVALID, ReadingFailed
 from ali.features.knowledge.reading.frames import LENGTH, MAX_FRAME_BYTES, Event, Order, framed
+from ali.kernel import log
 
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TESSDATA_PREFIX")
 _PROGRAM = "from ali.features.knowledge.reading.worker import main; main()"
@@ -32,7 +32,6 @@ _GRACE_S = 5.0
 _IDLE_S = 60.0
 _SHOWN_NAME = 100
 _TOO_LONG: Final = {signal.SIGALRM, signal.SIGPROF, signal.SIGVTALRM, signal.SIGXCPU}
-log = structlog.get_logger(__name__)
 
 
 class _ChildDied(Exception):
