@@ -31,7 +31,7 @@ from ali.kernel import log
 from ali.kernel.db import Pool, enter_tenant
 from ali.kernel.errors import AliError, InvalidRequest, PayloadTooLarge
 from ali.kernel.ids import uuid7
-from ali.kernel.objects import Objects, ObjectsUnavailable
+from ali.kernel.objects import ObjectMissing, Objects, ObjectsUnavailable
 
 SWEEP_S: Final = 10.0
 """How long the object of a deleted file stays at most, as long as the object store answers."""
@@ -206,7 +206,15 @@ class FileStore:
                 f"The file has {size} bytes, and only {most_bytes} can be shown to a model here. Send a smaller one.",
                 param=param,
             )
-        return own_name, await self.objects.read(object_name, start=0, size=size)
+        if not size:
+            return own_name, b""
+        try:
+            return own_name, await self.objects.read(object_name, start=0, size=size)
+        except ObjectMissing:  # deleted a moment ago, or lost
+            async with self._sessions() as session, session.begin():
+                await enter_tenant(session, organization_id=organization_id, project_id=project_id)
+                await queries.found(session, project_id, read_file(name), param=param)
+            raise
 
     async def measure(self, draft: Draft, written: Written) -> None:
         """Note what was written of a file that somebody else will show."""
