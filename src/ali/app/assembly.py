@@ -119,6 +119,7 @@ async def assemble(
         max_body_bytes=settings.max_body_bytes,
         wait_s=settings.idempotency_wait_s,
     )
+    files = assemble_files(api, settings, stack, pool=pool)
     api.state.gateway = gateway = Gateway(
         authenticator=authenticator,
         router=router,
@@ -131,12 +132,12 @@ async def assemble(
         repeats=repeats,
         metrics=metrics,
         tally=tally,
+        files=files,
         deadlines=deadlines(settings),
         max_body_bytes=settings.max_body_bytes,
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
-    files = assemble_files(api, settings, stack, pool=pool)
     assemble_knowledge(api, settings, pool=pool)
     state = ResponseState(pool, instance_id=instance_id)
     assemble_responses(*(api, settings, stack), gateway=gateway, state=state, files=files, hmac_secret=hmac_secret)

@@ -113,7 +113,8 @@ class Exchange:
     async def _serve(self) -> None:
         gateway, admission = self._gateway, self._admission
         key: bytes | None = None
-        if admission.cache_ttl_s and admission.envelope.asked is None:  # what is kept is no repeat of another
+        repeatable = admission.envelope.asked is None and not admission.envelope.cited_files
+        if admission.cache_ttl_s and repeatable:  # what is kept is no repeat of another, nor what cites another file
             key = repeat_key(
                 project_id=admission.record.project_id,
                 operation=self._operation.name,
