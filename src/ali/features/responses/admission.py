@@ -125,12 +125,7 @@ async def _require_stores(engine: Engine, place: Place, request: ResponseRequest
     """Raises `NotFound` for a vector store that is not there to be searched."""
     search = request.tools.search
     if search is not None:
-        await engine.vector_stores.require(
-            organization_id=place.organization_id,
-            project_id=place.project_id,
-            vector_store_ids=search.stores,
-            param=search.param,
-        )
+        await engine.vector_stores.require(search, place)
 
 
 async def _leave_nothing(engine: Engine, place: Place, error: BaseException) -> None:

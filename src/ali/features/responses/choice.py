@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ali.features.responses.errors import ToolNotOffered
-from ali.features.responses.file_search.tool import FUNCTION
 from ali.kernel.errors import InvalidRequest
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
@@ -96,7 +96,7 @@ def choice_for_turn(choice: object, offered: Offered, *, first: bool, searches: 
 def _functions_of(choice: Json, offered: Offered, *, searches: bool) -> list[Json]:
     """The functions that stand for a server's tools, or for the one that is named; others stand for themselves."""
     if choice["type"] == "file_search":
-        return [{"type": "function", "name": FUNCTION}] if searches else []
+        return [{"type": "function", "name": FILE_SEARCH}] if searches else []
     if choice["type"] != "mcp":
         return [choice]
     tools = offered.get(choice["server_label"], {})

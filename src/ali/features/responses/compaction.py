@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ali.features.responses.compaction_prompt import INSTRUCTIONS, REQUEST
-from ali.features.responses.file_search import with_searches
+from ali.features.responses.file_search.shown import with_searches
 from ali.features.responses.history import fitted, is_answer, is_told, shown
 from ali.features.responses.sealing import Seal, Unseal
 from ali.features.responses.turn import Question

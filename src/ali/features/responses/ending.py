@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
 from ali.features.responses.errors import StateUnavailable, TakenOver
-from ali.features.responses.file_search import RESULTS, told
+from ali.features.responses.file_search.shown import RESULTS, told
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order

@@ -21,7 +21,7 @@ from ali.features.identity.naming import Kind, read
 from ali.features.responses import library
 from ali.features.responses.background import Background
 from ali.features.responses.errors import NotCancellable, NotStreamable
-from ali.features.responses.file_search import RESULTS, told
+from ali.features.responses.file_search.shown import RESULTS, told
 from ali.features.responses.head import with_output
 from ali.features.responses.models import StoredResponse
 from ali.features.responses.state import Place

@@ -10,7 +10,7 @@ from ali.features.chat.gateway import Gateway
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
 from ali.features.responses.attachments import Files
-from ali.features.responses.file_search import VectorStores
+from ali.features.responses.file_search.stores import VectorStores
 from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals

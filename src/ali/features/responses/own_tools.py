@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ali.features.responses.file_search import FUNCTION, FileSearches
+from ali.features.responses.file_search.searches import FileSearches
 from ali.features.responses.remote import RemoteTools
 from ali.providers.turns import OutputWriter
 from ali.providers.turns.served import ServedCall, ServedTool
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
@@ -51,8 +52,8 @@ class OwnTools:
         """
         made = [call.item_id for call in calls if call.index is not None]
         refused = frozenset(made[allowed:]) if allowed is not None else frozenset()
-        searches = [call for call in calls if call.function == FUNCTION]
-        others = [call for call in calls if call.function != FUNCTION]
+        searches = [call for call in calls if call.function == FILE_SEARCH]
+        others = [call for call in calls if call.function != FILE_SEARCH]
         running: list[Awaitable[None]] = []
         if self.searches is not None and searches:
             self.searches.begin(searches, writer)

@@ -16,8 +16,9 @@ from ali.features.responses.attachments import attached
 from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.compacting import CompactingTurn, due_compaction
 from ali.features.responses.ending import EventLog, RunEnding
-from ali.features.responses.file_search import FUNCTION, RESULTS, FileSearches, Handles
 from ali.features.responses.file_search.asking import queries_for
+from ali.features.responses.file_search.searches import FileSearches
+from ali.features.responses.file_search.shown import RESULTS, Handles
 from ali.features.responses.head import lifecycle_event, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
 from ali.features.responses.mcp import McpSessions
@@ -31,6 +32,7 @@ from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
 from ali.providers.turns.citing import Citations
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
@@ -266,7 +268,7 @@ class ResponseRun:
                 parameters.pop("tool_choice", None),
                 {} if last else tools.names,
                 first=turns == 0 and not last,
-                searches=any(function["name"] == FUNCTION for function in served),
+                searches=any(function["name"] == FILE_SEARCH for function in served),
             )
             if choice is not None:
                 parameters["tool_choice"] = choice

@@ -17,7 +17,7 @@ from ali.features.chat.live_stream import LiveStream
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Target
 from ali.features.responses.errors import CompactionUnreadable, PromptNotOffered, ToolNotOffered
-from ali.features.responses.file_search import Handles, with_searches
+from ali.features.responses.file_search.shown import Handles, with_searches
 from ali.features.responses.sealing import Seals
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall

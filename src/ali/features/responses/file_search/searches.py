@@ -9,22 +9,20 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
-from uuid import UUID
+from typing import Any, Final
 
 import orjson
-import structlog
 
-from ali.features.knowledge.chunk import Found
-from ali.features.knowledge.filters import Filter
 from ali.features.responses.file_search.passages import Passage, passage_of, result_of, within
-from ali.features.responses.file_search.tool import FUNCTION, FileSearchTool, Ranking, function
+from ali.features.responses.file_search.shown import told
+from ali.features.responses.file_search.stores import VectorStores
+from ali.features.responses.file_search.tool import FileSearchTool, function
 from ali.features.responses.state import Place
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter, new_item_id
 from ali.providers.turns.served import ServedCall, ServedTool
-
-log = structlog.get_logger("ali.responses")
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
@@ -32,34 +30,6 @@ MOST_QUERIES: Final = 5
 LONGEST_QUERY: Final = 1000
 SEARCH_S: Final = 30.0
 """Deadline of one search."""
-RESULTS: Final = "file_search_call.results"
-"""The word of `include` that shows what was found."""
-
-
-class VectorStores(Protocol):
-    """Where a project's files are searched."""
-
-    async def require(
-        self, *, organization_id: UUID, project_id: UUID, vector_store_ids: Sequence[UUID], param: str
-    ) -> None:
-        """Raises `NotFound` for a store that is not the project's, `Conflict` for one that has expired; names `param`
-        with the place of the store in it.
-        """
-        ...
-
-    async def search(
-        self,
-        *,
-        organization_id: UUID,
-        project_id: UUID,
-        vector_store_ids: Sequence[UUID],
-        queries: Sequence[str],
-        filters: Filter | None,
-        limit: int,
-        ranking: Ranking,
-    ) -> list[Found]:
-        """The best passages, best first, each once. Raises `AliError`."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +55,7 @@ class FileSearches:
     @property
     def served(self) -> Mapping[str, ServedTool]:
         """How calls of it show themselves."""
-        return {FUNCTION: ServedTool(kind="file_search_call", item=_begun, arguments=None)}
+        return {FILE_SEARCH: ServedTool(kind="file_search_call", item=_begun, arguments=None)}
 
     def begin(self, calls: Sequence[ServedCall], writer: OutputWriter) -> None:
         """Say that the calls are being made."""
@@ -106,7 +76,7 @@ class FileSearches:
         item_id = new_item_id("file_search_call")
         index = writer.begin_item(_begun(item_id, ""))
         writer.event("response.file_search_call.in_progress", item_id=item_id, output_index=index)
-        call = ServedCall(call_id=item_id, function=FUNCTION, arguments="", item_id=item_id, index=index)
+        call = ServedCall(call_id=item_id, function=FILE_SEARCH, arguments="", item_id=item_id, index=index)
         _searching(writer, call, queries)
         yield writer.take()
         self._end(writer, call, queries, await self._found(queries, refused=False))
@@ -119,15 +89,7 @@ class FileSearches:
         self.calls_made += 1
         try:
             async with asyncio.timeout(SEARCH_S):
-                found = await self.stores.search(
-                    organization_id=self.place.organization_id,
-                    project_id=self.place.project_id,
-                    vector_store_ids=self.tool.stores,
-                    queries=queries,
-                    filters=self.tool.filters,
-                    limit=self.tool.limit,
-                    ranking=self.tool.ranking,
-                )
+                found = await self.stores.search(self.tool, self.place, queries)
         except (AliError, TimeoutError) as error:
             code = error.error_code if isinstance(error, AliError) else "timeout"
             log.warning("response.file_search_failed", response=self.place.response_id.hex, error=code)
@@ -165,13 +127,6 @@ def _item(item_id: str, *, status: str, queries: Sequence[str], results: list[Js
         "queries": list(queries),
         "results": results,
     }
-
-
-def told(item: Json, *, shows_results: bool) -> Json:
-    """An item as callers see it: without what was found, unless they asked for that."""
-    if shows_results or item.get("type") != "file_search_call" or item.get("results") is None:
-        return item
-    return {**item, "results": None}
 
 
 def read_queries(arguments: str) -> list[str]:

@@ -17,12 +17,11 @@ from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
-FUNCTION: Final = FILE_SEARCH
 MOST_STORES: Final = 16
 USUAL_RESULTS: Final = 20
 MOST_RESULTS: Final = 50
 RANKERS: Final = ("auto", "none", "default-2024-11-15", "default-2024-08-21")
-_STORE: Final = "vs_"
+STORE_PREFIX: Final = "vs_"
 _WEIGHTS: Final = ("embedding_weight", "text_weight")
 
 
@@ -79,9 +78,11 @@ def _stores(raw: object, param: str) -> tuple[UUID, ...]:
     for place, name in enumerate(raw):
         if not isinstance(name, str):
             raise wrong_type(f"{param}[{place}]", name, expected="a string")
-        store = read_id(name, prefix=_STORE)
+        store = read_id(name, prefix=STORE_PREFIX)
         if store is None:
-            raise wrong_value(f"{param}[{place}]", expected=f"Give a vector store's id, which begins with {_STORE!r}.")
+            raise wrong_value(
+                f"{param}[{place}]", expected=f"Give a vector store's id, which begins with {STORE_PREFIX!r}."
+            )
         if store not in stores:
             stores.append(store)
     return tuple(stores)
@@ -140,7 +141,7 @@ def refuse_second(first: FileSearchTool | None, at: int) -> None:
 
 def refuse_own_function(name: str, at: int) -> None:
     """Raises `InvalidRequest` for a tool of the caller's that a model would take for this one."""
-    if name == FUNCTION:
+    if name == FILE_SEARCH:
         raise InvalidRequest(
             f"A model knows the file_search tool as a function of that name. Rename 'tools[{at}].name'.",
             param=f"tools[{at}].name",
@@ -152,7 +153,7 @@ def function() -> Json:
     """The tool as a model is shown it."""
     return {
         "type": "function",
-        "name": FUNCTION,
+        "name": FILE_SEARCH,
         "description": (
             "Search the user's files for passages. Use it whenever the answer could stand in these files, before "
             "answering from memory. Each query is a full question or phrase in the language of the files; ask for "
