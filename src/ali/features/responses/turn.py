@@ -17,7 +17,7 @@ from ali.features.chat.live_stream import LiveStream
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Target
 from ali.features.responses.errors import CompactionUnreadable, PromptNotOffered, ToolNotOffered
-from ali.features.responses.file_search.shown import Handles, with_searches
+from ali.features.responses.file_search.shown import RESULTS, Handles, with_searches
 from ali.features.responses.sealing import Seals
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall
@@ -131,6 +131,8 @@ def said_to(
     unseal = seals.unsealing(project_id=project_id, model=f"{upstream.name}/{target.model}")
     request = question.request(model=target.model)
     request["input"] = with_searches(question.items, handles, as_blocks=quotes_only(target))
+    if included := [word for word in request.pop("include", ()) if word != RESULTS]:
+        request["include"] = included
     if handles is not None and quotes_only(target):
         request.pop("tool_choice", None)  # files are searched for it
     if upstream.speaks_responses:
