@@ -26,9 +26,11 @@ from ali.features.identity.housekeeping import Housekeeping
 from ali.features.identity.recognise_session import SessionRing
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
+from ali.features.knowledge.retrieval import Searcher
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
+from ali.features.responses.file_search.stores import VectorStores
 from ali.features.responses.state import ResponseState
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
@@ -140,7 +142,14 @@ async def assemble(
     )
     assemble_knowledge(api, settings, pool=pool)
     state = ResponseState(pool, instance_id=instance_id)
-    assemble_responses(*(api, settings, stack), gateway=gateway, state=state, files=files, hmac_secret=hmac_secret)
+    assemble_responses(
+        *(api, settings, stack),
+        gateway=gateway,
+        state=state,
+        files=files,
+        vector_stores=VectorStores(pool, Searcher(pool, hmac_secret=hmac_secret, metrics=metrics)),
+        hmac_secret=hmac_secret,
+    )
     assemble_batches(
         *(api, settings, stack),
         pool=pool,

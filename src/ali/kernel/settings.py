@@ -225,6 +225,9 @@ class Settings(BaseSettings):
     response_max_turns: int = Field(
         default=16, ge=1, description="Most turns of the model in one response, where this service runs tools."
     )
+    response_max_searches: int = Field(
+        default=24, ge=1, description="Most searches of files (file_search) in one response."
+    )
     response_max_s: float = Field(
         default=600.0, gt=0, description="After so many seconds a response begins no further turn."
     )

@@ -120,6 +120,21 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.file_searches = Counter(
+            "ali_file_searches_total",
+            "Searches of vector stores within responses, by result (ok, failed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.file_search_passages = Counter(
+            "ali_file_search_passages_total", "Passages that those searches found.", registry=self.registry
+        )
+        self.citations = Counter(
+            "ali_citations_total",
+            "Citations in answers: given, and dropped because they were of nothing that the model was shown.",
+            ["result"],
+            registry=self.registry,
+        )
         self.batches = Counter(
             "ali_batches_total",
             "Batches ended, by dialect and status (completed, failed, expired, cancelled).",

@@ -49,6 +49,7 @@ class Document:
 
     `index` is where it stands among those of its kind in the request. `weight` scales its sentences' scores. `hidden`
     are spans (start, end) of a one-page document that are never quoted. `cited`: the request wants citations of it.
+    `places`, of a passage that was searched for: from which offset of its text on it stands where ("p. 3, Art. 7º").
     """
 
     name: str
@@ -59,6 +60,7 @@ class Document:
     weight: float = 1.0
     hidden: tuple[tuple[int, int], ...] = ()
     cited: bool = True
+    places: tuple[tuple[int, str], ...] = ()
 
 
 def read_document(data: bytes, *, name: str, on_page: Callable[[int, int], None] | None = None) -> Document:

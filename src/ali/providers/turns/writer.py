@@ -5,6 +5,8 @@ and identifiers, a `…done` for each `…delta` and the items themselves are ma
 
     output_item.added → (part added → delta… → done → part done)… → output_item.done
 
+One module, for each verb closes what others have open.
+
 Text, reasoning and whole items are strictly sequential: each closes what was open before it. Calls of tools may be
 open side by side, since a chat stream mixes their deltas.
 Source: OpenAI API reference, "Responses", "Streaming events"; the Open Responses specification.
@@ -40,6 +42,7 @@ class OutputWriter:
         "_number",
         "_reasoning",
         "_served_calls",
+        "_unended",
         "citations",
         "output",
         "served",
@@ -50,6 +53,7 @@ class OutputWriter:
         self.served: Mapping[str, ServedTool] = served or {}
         """The functions that this service runs itself, by the names that models know them under."""
         self._served_calls: list[ServedCall] = []
+        self._unended: set[int] = set()  # items that the service itself is to end
         self.citations: Citations | None = None
         """What the model may cite. Where it is set, its marks are taken out of the texts and told as annotations, and a
         message has one part of text, however many blocks the upstream makes of it.
@@ -85,6 +89,7 @@ class OutputWriter:
         self._number, items, calls = mark
         del self.output[items:]
         del self._served_calls[calls:]
+        self._unended = {index for index in self._unended if index < items}
         self._buffer.clear()
         self._calls.clear()
         self._forwarded.clear()
@@ -302,6 +307,7 @@ class OutputWriter:
         elif status == "completed":
             if not hidden:
                 self.output[call.index] = call.item("in_progress")
+                self._unended.add(call.index)
             self._served_calls.append(call.whole())
 
     def take_calls(self) -> list[ServedCall]:
@@ -330,12 +336,14 @@ class OutputWriter:
         self.end_all()
         index = len(self.output)
         self.output.append(item)
+        self._unended.add(index)
         self.event("response.output_item.added", output_index=index, item=item)
         return index
 
     def end_item(self, index: int, item: dict[str, Any], *, told: dict[str, Any] | None = None) -> None:
         """The item of `begin_item`, as it ended. `told`: what callers see of it, where that is not all."""
         self.output[index] = item
+        self._unended.discard(index)
         self.event("response.output_item.done", output_index=index, item=item if told is None else told)
 
     # What an upstream that speaks this very API has written already
@@ -364,7 +372,7 @@ class OutputWriter:
         self._number += 1
 
     def end_all(self, *, status: ItemStatus = "completed") -> None:
-        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off."""
+        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off, with what runs here."""
         self._end_sequential(status)
         for key in list(self._calls):
             self.end_call(key, status=status)
@@ -372,6 +380,9 @@ class OutputWriter:
             for kind, fields in piece.endings():
                 self.forward(kind, fields)
             self.end_forwarded(piece, piece.item(status))
+        for index in sorted(self._unended) if status == "incomplete" else ():
+            item = self.output[index]
+            self.end_item(index, {**item, "status": status} if "status" in item else item)
 
     def _end_sequential(self, status: ItemStatus = "completed") -> None:
         self.end_reasoning(status=status)
