@@ -29,70 +29,78 @@ language sql security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
+# Of each store of the tenant that the transaction has entered, the vectors that are nearest: `allowed` has for each
+# store the numbers that may be found (null: all), `barred` those that may not. By the store's index where it has one
+# and more than `exact_up_to` numbers may be found; where that finds too few, and everywhere else, by looking at each
+# vector that may be found. So nothing is ever missed for a filter. Vectors have unit length, so that the inner product
+# is the cosine.
+#
 # The statements name the shelf as a literal, so that PostgreSQL plans for that partition alone and locks no other.
-# Vectors are of unit length: the inner product is the cosine. By index where the store has one and most of it may be
-# found; where that finds too few, and everywhere else, by looking at each vector that may be found.
 SEARCH_VECTORS: Final = """
 create function ali.search_vectors(
-    p_organization uuid, p_project uuid, p_store uuid, p_space integer, p_allowed int4multirange,
-    p_query EXTENSION.halfvec, p_at_most integer, p_exact_up_to integer
-) returns table (number integer, similarity real)
-language plpgsql security definer set search_path = pg_catalog, ali as $$
+    stores uuid[], allowed int4multirange[], barred int4multirange[], space integer, query EXTENSION.halfvec,
+    at_most integer, exact_up_to integer
+) returns table (vector_store_id uuid, number integer, similarity real)
+language plpgsql security definer rows 100 set search_path = pg_catalog, ali set jit = off
+set max_parallel_workers_per_gather = 0 as $$
 declare
-    place ali.store_vectors;
-    dimensions integer := EXTENSION.vector_dims(p_query);
+    organization constant uuid := current_setting('ali.organization')::uuid;
+    project constant uuid := current_setting('ali.project')::uuid;
+    place record;
+    admitted int4multirange;
     candidates bigint;
     numbers integer[];
     similarities real[];
 begin
-    select * into place from ali.store_vectors v
-    where v.vector_store_id = p_store and v.space = p_space
-        and v.organization_id = p_organization and v.project_id = p_project;
-    if not found then
-        return;
-    end if;
-    if p_allowed is not null then
-        select coalesce(sum(upper(r) - lower(r)), 0) into candidates from unnest(p_allowed) r;
-    end if;
-    if place.state = 'own' and (candidates is null or candidates > p_exact_up_to) then
-        perform set_config('hnsw.iterative_scan', 'strict_order', true),
-            set_config('hnsw.ef_search', least(greatest(2 * p_at_most, 200), 1000)::text, true),
-            set_config('hnsw.max_scan_tuples', '40000', true);
-        execute format($query$
-            select array_agg(n.number order by n.distance), array_agg(-n.distance::real order by n.distance) from (
-                select c.number, (c.vector::EXTENSION.halfvec(%1$s)) operator(EXTENSION.<#>) $1 as distance
-                from ali.chunk_vector c
-                where c.shelf = %2$s and c.vector_store_id = $2 and c.space = $3
-                    and ($4 is null or c.number <@ $4)
-                order by (c.vector::EXTENSION.halfvec(%1$s)) operator(EXTENSION.<#>) $1 limit $5
-            ) n
-        $query$, dimensions, place.shelf)
-        into numbers, similarities using p_query, p_store, p_space, p_allowed, p_at_most;
-    end if;
-    if coalesce(cardinality(numbers), 0) < p_at_most then
-        if p_allowed is null then
+    for place in
+        select v.vector_store_id as store, v.shelf, v.state, s.allowed, coalesce(s.barred, '{}') as barred
+        from unnest(stores, allowed, barred) with ordinality as s (id, allowed, barred, turn)
+        join ali.vector_store o on o.id = s.id
+        join ali.store_vectors v on v.vector_store_id = s.id and v.space = search_vectors.space
+        join ali.vector_space p on p.id = v.space and p.dimensions = EXTENSION.vector_dims(query)
+        where o.organization_id = organization and o.project_id = project and o.state = 'ready'
+        order by s.turn
+    loop
+        numbers := null;
+        admitted := coalesce(place.allowed, '{(,)}') - place.barred;
+        continue when isempty(admitted);
+        select sum(upper(r)::bigint - lower(r)) into candidates from unnest(admitted) r
+        having not bool_or(lower_inf(r) or upper_inf(r));
+        if place.state = 'own' and (candidates is null or candidates > exact_up_to) then
+            perform set_config('hnsw.iterative_scan', 'strict_order', true),
+                set_config('hnsw.ef_search', least(greatest(2 * at_most, 200), 1000)::text, true),
+                set_config('hnsw.max_scan_tuples', '40000', true);
             execute format($query$
                 select array_agg(n.number order by n.distance), array_agg(-n.distance::real order by n.distance) from (
-                    select c.number, c.vector operator(EXTENSION.<#>) $1 as distance from ali.chunk_vector c
-                    where c.shelf in (%s) and c.vector_store_id = $2 and c.space = $3 order by 2, 1 limit $4
+                    select c.number, (c.vector::EXTENSION.halfvec(%1$s)) operator(EXTENSION.<#>) $1 as distance
+                    from ali.chunk_vector c
+                    where c.shelf = %2$s and c.vector_store_id = $2 and c.space = $3 and ($4 is null or c.number <@ $4)
+                    order by (c.vector::EXTENSION.halfvec(%1$s)) operator(EXTENSION.<#>) $1 limit $5
                 ) n
-            $query$, case place.state when 'moving' then '0, ' || place.shelf else place.shelf::text end)
-            into numbers, similarities using p_query, p_store, p_space, p_at_most;
-        else
-            -- `offset 0`: for each range of numbers, the vectors of that range by the primary key.
+            $query$, EXTENSION.vector_dims(query), place.shelf)
+            into numbers, similarities
+            using query, place.store, space, nullif(admitted, '{(,)}'), at_most;
+        end if;
+        if coalesce(cardinality(numbers), 0) < at_most then
+            -- `offset 0`: for each range of numbers its vectors, by the primary key.
             execute format($query$
-                select array_agg(n.number order by n.distance), array_agg(-n.distance::real order by n.distance) from (
-                    select m.number, m.distance from unnest($5) r cross join lateral (
+                select array_agg(n.number order by n.distance, n.number),
+                    array_agg(-n.distance::real order by n.distance, n.number)
+                from (
+                    select m.number, m.distance from unnest($4) r cross join lateral (
                         select c.number, c.vector operator(EXTENSION.<#>) $1 as distance from ali.chunk_vector c
                         where c.shelf in (%s) and c.vector_store_id = $2 and c.space = $3
-                            and c.number >= lower(r) and c.number < upper(r) offset 0
-                    ) m order by 2, 1 limit $4
+                            and c.number >= coalesce(lower(r), 0) and c.number < coalesce(upper(r), 2147483647)
+                        offset 0
+                    ) m
+                    order by m.distance, m.number limit $5
                 ) n
             $query$, case place.state when 'moving' then '0, ' || place.shelf else place.shelf::text end)
-            into numbers, similarities using p_query, p_store, p_space, p_at_most, p_allowed;
+            into numbers, similarities using query, place.store, space, admitted, at_most;
         end if;
-    end if;
-    return query select n.number, n.similarity from unnest(numbers, similarities) as n (number, similarity);
+        return query
+        select place.store, n.number, n.similarity from unnest(numbers, similarities) as n (number, similarity);
+    end loop;
 end $$
 """
 
@@ -189,6 +197,7 @@ begin
             ' and c.number >= $3 and c.number < $4', place.shelf
         ) using old.vector_store_id, place.space, old.first_number, old.first_number + old.chunks;
     end loop;
+    delete from ali.embedding_task t where t.document_id = old.id;
     return null;
 end $$
 """
@@ -318,7 +327,7 @@ FUNCTIONS: Final = (
 SIGNATURES: Final = (
     "vector_space(text)",
     "space_dimensions(integer, integer)",
-    "search_vectors(uuid, uuid, uuid, integer, int4multirange, EXTENSION.halfvec, integer, integer)",
+    "search_vectors(uuid[], int4multirange[], int4multirange[], integer, EXTENSION.halfvec, integer, integer)",
     "shelve_vectors(integer, integer)",
     "find_embeddings(uuid, uuid, bytea[])",
     "keep_embeddings(uuid, uuid, bytea[], bytea[])",

@@ -35,6 +35,10 @@ def upgrade() -> None:
         " for each row execute function ali.forget_document_vectors()"
     )
     op.execute(
+        "create trigger forget_vectors_when_gone after update of state on ali.store_document"
+        " for each row when (new.state = 'gone') execute function ali.forget_document_vectors()"
+    )
+    op.execute(
         "create trigger forget_vectors before delete on ali.vector_store"
         " for each row execute function ali.forget_store_vectors()"
     )
@@ -154,6 +158,7 @@ def _embedding_task() -> None:
 
 
 def downgrade() -> None:
+    op.execute("drop trigger forget_vectors_when_gone on ali.store_document")
     for table in ("store_document", "vector_store"):
         op.execute(f"drop trigger forget_vectors on ali.{table}")
     extension = _pgvector()
