@@ -29,7 +29,11 @@ def assemble_files(api: FastAPI, settings: Settings, stack: AsyncExitStack, *, p
     """Build where files are kept, and start its chore where `ALI_BACKGROUND` says that it runs here."""
     objects = Objects(settings.objects)
     stack.push_async_callback(objects.close)
-    files = FileStore(api.state.sessions, pool, objects, max_bytes=settings.max_file_bytes)
+    files = FileStore(
+        *(api.state.sessions, pool, objects),
+        max_bytes=settings.max_file_bytes,
+        max_project_bytes=settings.max_project_file_bytes,
+    )
     api.state.files = files
     if settings.background == "here":
         stack.push_async_callback(stop, [asyncio.create_task(files.keep_house())])

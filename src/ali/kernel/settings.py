@@ -206,6 +206,12 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="Largest uploaded file; one for a batch: at most 200 MB."
     )
+    max_project_file_bytes: int | None = Field(
+        default=None, ge=1024, description="Most bytes of all files of a project together; unset: no limit."
+    )
+    max_upload_bytes: int = Field(
+        default=8 * 1024 * 1024 * 1024, ge=1024, description="Largest file that is sent in parts."
+    )
     batch_lines_at_once: int = Field(
         default=8, ge=1, le=1000, description="Requests of batches that a process runs at once."
     )

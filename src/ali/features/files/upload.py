@@ -35,6 +35,7 @@ class Wishes:
     name: str
     purpose: str
     ttl_s: int | None
+    media_type: str | None = None
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from ali.migrations.tenancy import door, wall
 from ali.migrations.vector_functions import FUNCTIONS, INNER_SIGNATURES, SIGNATURES
 
 revision: str = "pre_0015_chunk_vectors"
-down_revision: str | None = "pre_0013_knowledge"
+down_revision: str | None = "pre_0014_uploads"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

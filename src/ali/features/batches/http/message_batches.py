@@ -78,11 +78,11 @@ async def create_message_batch(request: Request, writer: Writer) -> Json:
     intake = MessageIntake(most_bytes=request.app.state.gateway.max_body_bytes)
     draft = await store.begin(organization_id=writer.organization_id, project_id=project_id, purpose=MESSAGE_INPUT)
     try:
-        size_bytes = await store.write(draft, intake.lines(_body_of(request)))
+        written = await store.write(draft, intake.lines(_body_of(request)))
         wanted = MessagesIn(
             input_file=draft.id,
             input_object=draft.object_name,
-            size_bytes=size_bytes,
+            written=written,
             total=intake.total,
             version=version,
             beta=beta,

@@ -56,10 +56,10 @@ async def upload_file(request: Request, writer: Writer) -> Json:
     project_id = writer.require_project()
     store: FileStore = request.app.state.files
     upload = Upload(request.headers.get("content-type", ""), _body_of(request))
-    draft = await store.begin(organization_id=writer.organization_id, project_id=project_id)
+    draft = await store.begin(organization_id=writer.organization_id, project_id=project_id, counted=True)
     try:
-        size_bytes = await store.write(draft, upload.file(), max_bytes=store.max_bytes)
-        row = await store.finish(draft, upload.wishes(size_bytes=size_bytes), size_bytes=size_bytes)
+        written = await store.write(draft, upload.file(), max_bytes=store.max_bytes)
+        row = await store.finish(draft, upload.wishes(size_bytes=written.size_bytes), written)
     except BaseException:
         await asyncio.shield(store.abandon(draft))
         raise
