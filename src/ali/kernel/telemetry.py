@@ -146,6 +146,22 @@ class Metrics:
             ["part"],
             registry=self.registry,
         )
+        self.searches = Histogram(
+            "ali_search_duration_seconds",
+            "Searches in vector stores, by part: candidates (from the index), ranking, reading (of what was found).",
+            ["part"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+            registry=self.registry,
+        )
+        self.search_candidates = Histogram(
+            "ali_search_candidates",
+            "How many chunks the index found for a query, of those that a search looks at closer at most.",
+            buckets=(0, 1, 5, 10, 25, 50, 75, 100),
+            registry=self.registry,
+        )
+        self.index_merges = Counter(
+            "ali_index_merges_total", "Merges of segments of vector stores' indexes.", registry=self.registry
+        )
         self.budget_refusals = Counter(
             "ali_budget_refusals_total",
             "Requests that a hard budget refused, by what it is of and its period.",

@@ -5,8 +5,6 @@ import time
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from ali.features.chat.admission import Admission
 from ali.features.chat.attempt import (
     CallerContext,
@@ -24,12 +22,11 @@ from ali.features.chat.routing import Target
 from ali.features.chat.settlement import close_record, prices_tried, tell
 from ali.features.chat.stored.assembly import Assembly
 from ali.features.chat.stored.completion import KeptCompletion, kept, kept_from_body
+from ali.kernel import log
 from ali.kernel.departure import watch
 from ali.kernel.envelopes import error_body, error_event, error_headers
 from ali.kernel.errors import AliError, Unavailable
 from ali.providers.contract import Dialect, StreamRelay, Usage
-
-log = structlog.get_logger("ali.requests")
 
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final[RawHeaders] = [

@@ -17,7 +17,6 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 from sqlalchemy import insert, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -28,12 +27,11 @@ from ali.features.files.models import StoredFile
 from ali.features.files.naming import read_file
 from ali.features.files.sharing import Spare, enter_files_of, shared, taken_bytes
 from ali.features.files.upload import Wishes
+from ali.kernel import log
 from ali.kernel.db import Pool, enter_tenant
 from ali.kernel.errors import AliError, Conflict, PayloadTooLarge
 from ali.kernel.ids import uuid7
 from ali.kernel.objects import Objects, ObjectsUnavailable
-
-log = structlog.get_logger(__name__)
 
 SWEEP_S: Final = 10.0
 """How long the object of a deleted file stays at most, as long as the object store answers."""

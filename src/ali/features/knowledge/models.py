@@ -6,9 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -24,12 +26,13 @@ from ali.kernel.db import Base
 
 
 class VectorStore(Base):
-    """A vector store. Its chunks and segments are numbered by it, so whoever writes into its index locks its row."""
+    """A vector store. Its chunks are numbered by it, so whoever writes into its index locks its row."""
 
     __tablename__ = "vector_store"
     __table_args__ = (
         Index("vector_store_project_id_id_idx", "project_id", "id"),
         Index("vector_store_expires_at_idx", "expires_at", postgresql_where="expires_at is not null"),
+        Index("vector_store_merge_due_idx", "id", postgresql_where="merge_due"),
         CheckConstraint("state in ('ready', 'gone')", name="state_known"),
     )
 
@@ -48,13 +51,18 @@ class VectorStore(Base):
     last_active_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     next_number: Mapped[int] = mapped_column(Integer, server_default="0")
-    next_segment: Mapped[int] = mapped_column(Integer, server_default="0")
+    chunks: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Of all its documents that are `ready`, as are `words`: what their mean length is computed from."""
+    words: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    merge_due: Mapped[bool] = mapped_column(Boolean, server_default="false")
+    """Whether its index has changed since a merge found nothing to do."""
 
 
 class StoreDocument(Base):
     """What one content, cut in one way, has become in a store: however many of its files have that content.
 
-    Its chunks have consecutive numbers from `first_number` on.
+    Its chunks have consecutive numbers from `first_number` on. One that is `gone` has no chunks any more; its row stays
+    until no segment has postings of it, and tells searches which numbers to pass over.
     """
 
     __tablename__ = "store_document"
@@ -67,6 +75,7 @@ class StoreDocument(Base):
             unique=True,
             postgresql_where="state <> 'gone'",
         ),
+        Index("store_document_gone_idx", "vector_store_id", postgresql_where="state = 'gone'"),
         CheckConstraint("state in ('ready', 'gone')", name="state_known"),
     )
 
@@ -88,6 +97,7 @@ class StoreDocument(Base):
     embedded_by: Mapped[int | None] = mapped_column(Integer)
     """The space in which each of its chunks has a vector; NULL: in none."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    gone_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class StoreFile(Base):
@@ -159,16 +169,23 @@ class StoreChunk(Base):
 
 
 class Segment(Base):
-    """A part of a store's index, written at once and not changed; small ones are merged into larger."""
+    """A part of a store's index, over its chunks from `first_number` up to `end_number`, which is the next one's first.
+
+    Written at once and not changed. Neighbours are merged into larger ones.
+    """
 
     __tablename__ = "segment"
+    __table_args__ = (
+        UniqueConstraint("vector_store_id", "first_number", name="segment_vector_store_id_first_number_key"),
+        CheckConstraint("first_number < end_number", name="not_empty"),
+    )
 
-    vector_store_id: Mapped[UUID] = mapped_column(ForeignKey("ali.vector_store.id"), primary_key=True)
-    segment: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=False), primary_key=True)
+    vector_store_id: Mapped[UUID] = mapped_column(ForeignKey("ali.vector_store.id"))
     organization_id: Mapped[UUID]
     project_id: Mapped[UUID]
-    level: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    chunks: Mapped[int] = mapped_column(Integer)
+    first_number: Mapped[int] = mapped_column(Integer)
+    end_number: Mapped[int] = mapped_column(Integer)
 
 
 class Posting(Base):
@@ -176,12 +193,14 @@ class Posting(Base):
 
     __tablename__ = "posting"
 
-    vector_store_id: Mapped[UUID] = mapped_column(primary_key=True)
+    segment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     term: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """A keyed hash of the term."""
-    segment: Mapped[int] = mapped_column(Integer, primary_key=True)
     organization_id: Mapped[UUID]
     project_id: Mapped[UUID]
+    chunks: Mapped[int] = mapped_column(Integer)
+    """How many: known without reading the list."""
     numbers: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    """Ascending."""
     weights: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     """The count (1 to 15) in the lowest four bits, above them the chunk's words (at most 2047)."""

@@ -7,8 +7,6 @@ import time
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-import structlog
-
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
 from ali.features.responses.errors import StateUnavailable, TakenOver
@@ -17,10 +15,9 @@ from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.state import Ending
 from ali.features.responses.turn import StreamedTurn
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
-
-log = structlog.get_logger("ali.responses")
 
 Json = dict[str, Any]
 

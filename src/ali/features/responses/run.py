@@ -11,8 +11,6 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from ali.features.chat.exchange import InternalError
 from ali.features.responses.attachments import attached
 from ali.features.responses.choice import choice_for_turn
@@ -24,10 +22,9 @@ from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.remote import RemoteTools
 from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
-
-log = structlog.get_logger("ali.responses")
 
 Json = dict[str, Any]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import structlog
 from starlette.requests import ClientDisconnect
 
+from ali.kernel import log
 from ali.kernel.edge.bodies import (
     CappedBody,
     Message,
@@ -25,8 +25,6 @@ from ali.kernel.edge.origins import Origins
 from ali.kernel.edge.proxies import ForwardedHeader, Network, Proxies
 from ali.kernel.edge.refusal import answered, refusal
 from ali.kernel.errors import AliError
-
-log = structlog.get_logger("ali.requests")
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 

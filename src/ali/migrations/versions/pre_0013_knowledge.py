@@ -73,7 +73,9 @@ def _vector_store() -> None:
         _now("last_active_at"),
         _moment("expires_at"),
         sa.Column("next_number", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("next_segment", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("chunks", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("words", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("merge_due", sa.Boolean(), server_default="false", nullable=False),
         sa.PrimaryKeyConstraint("id", name="vector_store_pkey"),
         sa.CheckConstraint("state in ('ready', 'gone')", name=op.f("vector_store_state_known_check")),
         schema=SCHEMA,
@@ -85,6 +87,9 @@ def _vector_store() -> None:
         ["expires_at"],
         schema=SCHEMA,
         postgresql_where=sa.text("expires_at is not null"),
+    )
+    op.create_index(
+        "vector_store_merge_due_idx", "vector_store", ["id"], schema=SCHEMA, postgresql_where=sa.text("merge_due")
     )
 
 
@@ -118,6 +123,7 @@ def _store_document() -> None:
         sa.Column("pages", sa.Integer()),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         _now("created_at"),
+        _moment("gone_at"),
         sa.PrimaryKeyConstraint("id", name="store_document_pkey"),
         _of_store("store_document"),
         sa.CheckConstraint("state in ('ready', 'gone')", name=op.f("store_document_state_known_check")),
@@ -130,6 +136,13 @@ def _store_document() -> None:
         unique=True,
         schema=SCHEMA,
         postgresql_where=sa.text("state <> 'gone'"),
+    )
+    op.create_index(
+        "store_document_gone_idx",
+        "store_document",
+        ["vector_store_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state = 'gone'"),
     )
 
 
@@ -205,26 +218,32 @@ def _store_chunk() -> None:
 def _index() -> None:
     op.create_table(
         "segment",
+        # By a sequence of its own, so that a merge need not lock the store to name what it makes.
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("vector_store_id", sa.Uuid(), nullable=False),
-        sa.Column("segment", sa.Integer(), nullable=False),
         *_tenant(),
-        sa.Column("level", sa.SmallInteger(), server_default="0", nullable=False),
-        sa.Column("chunks", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("vector_store_id", "segment", name="segment_pkey"),
+        sa.Column("first_number", sa.Integer(), nullable=False),
+        sa.Column("end_number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="segment_pkey"),
+        sa.UniqueConstraint("vector_store_id", "first_number", name="segment_vector_store_id_first_number_key"),
         _of_store("segment"),
+        sa.CheckConstraint("first_number < end_number", name=op.f("segment_not_empty_check")),
         schema=SCHEMA,
     )
     op.create_table(
         "posting",
-        sa.Column("vector_store_id", sa.Uuid(), nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), nullable=False),
         sa.Column("term", sa.BigInteger(), nullable=False),
-        sa.Column("segment", sa.Integer(), nullable=False),
         *_tenant(),
+        sa.Column("chunks", sa.Integer(), nullable=False),
         sa.Column("numbers", ARRAY(sa.Integer()), nullable=False),
         sa.Column("weights", ARRAY(sa.SmallInteger()), nullable=False),
-        sa.PrimaryKeyConstraint("vector_store_id", "term", "segment", name="posting_pkey"),
+        sa.PrimaryKeyConstraint("segment_id", "term", name="posting_pkey"),
         schema=SCHEMA,
     )
+    # Uncompressed: hashes of chunks' words hardly shrink, and a search reads whole lists.
+    for column in ("numbers", "weights"):
+        op.execute(f"alter table ali.posting alter column {column} set storage external")
 
 
 def downgrade() -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ali.kernel.errors import InvalidRequest
-from ali.providers.extractive.documents import Document, Kind, UnreadableDocument, read_document
+from ali.providers.extractive.documents import Document, Kind, read_document
+from ali.providers.extractive.pdf import UnreadableDocument
 
 OnPage = Callable[[str, int, int], None]
 """Told (document's name, pages read, pages in all) while a PDF is read."""
