@@ -213,6 +213,37 @@ begin
 end $$
 """
 
+# Vectors of another model are of use until the last document of their store has those of the present one.
+FORGET_STALE_VECTORS: Final = """
+create function ali.forget_stale_vectors(p_space integer, p_at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, ali as $$
+declare place ali.store_vectors; gone integer;
+begin
+    select v.* into place from ali.store_vectors v join ali.vector_store s on s.id = v.vector_store_id
+    where v.space <> p_space and not exists (
+        select from ali.store_document d where d.vector_store_id = v.vector_store_id and d.state = 'ready'
+            and d.embedded_by is distinct from p_space
+    )
+    limit 1 for no key update of s skip locked;
+    if not found then
+        return null;
+    end if;
+    execute format($query$
+        delete from ali.chunk_vector c where c.shelf in (0, %1$s) and c.vector_store_id = $1 and c.space = $2
+            and c.number in (
+                select o.number from ali.chunk_vector o
+                where o.shelf in (0, %1$s) and o.vector_store_id = $1 and o.space = $2 limit $3
+            )
+    $query$, place.shelf) using place.vector_store_id, place.space, p_at_most;
+    get diagnostics gone = row_count;
+    if gone = 0 then
+        update ali.vector_shelf s set free = true where s.shelf = place.shelf;
+        delete from ali.store_vectors v where v.vector_store_id = place.vector_store_id and v.space = place.space;
+    end if;
+    return gone;
+end $$
+"""
+
 FIND_EMBEDDINGS: Final = """
 create function ali.find_embeddings(p_organization uuid, p_project uuid, p_digests bytea[]) returns table (
     digest bytea, vector bytea
@@ -317,6 +348,7 @@ FUNCTIONS: Final = (
     SHELVE_VECTORS,
     FORGET_DOCUMENT_VECTORS,
     FORGET_STORE_VECTORS,
+    FORGET_STALE_VECTORS,
     FIND_EMBEDDINGS,
     KEEP_EMBEDDINGS,
     FORGET_EMBEDDINGS,
@@ -329,6 +361,7 @@ SIGNATURES: Final = (
     "space_dimensions(integer, integer)",
     "search_vectors(uuid[], int4multirange[], int4multirange[], integer, EXTENSION.halfvec, integer, integer)",
     "shelve_vectors(integer, integer)",
+    "forget_stale_vectors(integer, integer)",
     "find_embeddings(uuid, uuid, bytea[])",
     "keep_embeddings(uuid, uuid, bytea[], bytea[])",
     "forget_embeddings(integer, interval)",

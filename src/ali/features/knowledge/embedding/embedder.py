@@ -52,8 +52,8 @@ class EmbeddingModel:
 
     @property
     def identity(self) -> str:
-        """Equal for two only if they give the same vector for the same text."""
-        return f"{self.name} {self.dimensions or ''}"
+        """Equal for two whose vectors of passages may be compared, and only for those."""
+        return orjson.dumps([self.name, self.dimensions, self.passage_prefix]).decode()
 
 
 class _Postponed(Exception):
@@ -124,6 +124,10 @@ class Embedder:
         if len(self._queries) > _QUERIES_KEPT:
             self._queries.popitem(last=False)
         return vector
+
+    async def tidy(self) -> None:
+        """Keep the kept vectors within their bounds. Raises `psycopg.Error`, `PoolTimeout`."""
+        await self._cache.tidy()
 
     def _failed(self, error: Exception, *, now_s: float) -> None:
         """A question got no vector. After several in a row the model is not asked for a moment, so no search waits."""

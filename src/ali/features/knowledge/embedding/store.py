@@ -31,6 +31,8 @@ select %s, d.vector_store_id, %s, d.first_number + %s, d.organization_id, d.proj
 from ali.store_document d where d.id = %s and d.state = 'ready' on conflict do nothing
 """
 _WHOLE: Final = "update ali.store_document set embedded_by = %s where id = %s"
+_DONE: Final = "delete from ali.embedding_task t where t.document_id = %s"
+_THERE: Final = "select 1 from ali.store_document d where d.id = %s and d.state = 'ready'"
 _TASK: Final = """
 insert into ali.embedding_task (document_id, vector_store_id, organization_id, project_id)
 select d.id, d.vector_store_id, d.organization_id, d.project_id from ali.store_document d
@@ -78,27 +80,50 @@ class VectorStorage:
         document: UUID,
         vectors: Sequence[Vector | None],
         space: int,
-        first: int = 0,
-        last: bool = True,
     ) -> None:
-        """Write vectors of the document's chunks from its `first` on. Where one is None, a task is left to make it.
+        """Write the vectors of a new document's chunks. Where one is None, a task is left to make it.
 
         Within the caller's transaction, which has entered the tenant, holds the lock on the store's row, and has
-        written the document. `last`: the document's last chunk is among them.
+        written the document.
+        """
+        there = [(at, vector) for at, vector in enumerate(vectors) if vector is not None]
+        await self.add(
+            connection,
+            store=store,
+            document=document,
+            vectors=there,
+            space=space,
+            whole=len(there) == len(vectors),
+        )
+
+    async def add(
+        self,
+        connection: AsyncConnection[Any],
+        *,
+        store: UUID,
+        document: UUID,
+        vectors: Sequence[tuple[int, Vector]],
+        space: int,
+        whole: bool,
+    ) -> bool:
+        """Write vectors by their chunks' positions in the document, in a transaction as `write` has it.
+
+        `whole`: no chunk lacks one now; else a task is left. False where the document is gone, and nothing was written.
         """
         cursor = _cursor(connection)
-        there = [(at, vector) for at, vector in enumerate(vectors, first) if vector is not None]
-        if there and not await self._fits(cursor, space, {dimensions_of(vector) for _, vector in there}):
-            there = []
-        if there:
+        if vectors and not await self._fits(cursor, space, {dimensions_of(vector) for _, vector in vectors}):
+            vectors, whole = [], False
+        if vectors:
             await cursor.execute(_PLACE, (space, store))
             await cursor.execute(_SHELF, (store, space))
             (shelf,) = await cursor.fetchone() or (0,)
-            await cursor.executemany(_WRITE, [(shelf, space, at, Halfvec(vector), document) for at, vector in there])
-        if len(there) < len(vectors):
-            await cursor.execute(_TASK, (document,))
-        elif last:
+            await cursor.executemany(_WRITE, [(shelf, space, at, Halfvec(vector), document) for at, vector in vectors])
+        if whole:
+            await cursor.execute(_DONE, (document,))
             await cursor.execute(_WHOLE, (space, document))
+        else:
+            await cursor.execute(_TASK, (document,))
+        return bool(await (await cursor.execute(_THERE, (document,))).fetchone())
 
     async def _fits(self, cursor: AsyncCursor[Any], space: int, dimensions: set[int]) -> bool:
         """Whether vectors of these dimensions are of the space, whose first vector says so."""
