@@ -17,7 +17,7 @@ from ali.features.knowledge.embedding.cache import EmbeddingCache
 from ali.features.knowledge.embedding.vector import MOST_DIMENSIONS, NotAVector, Vector, dimensions_of, read_embedding
 from ali.kernel.errors import AliError, RateLimited
 from ali.kernel.telemetry import Metrics
-from ali.providers.contract import UpstreamError, UpstreamMalformed
+from ali.providers.contract import UpstreamCredentialRefused, UpstreamError, UpstreamMalformed
 
 log = structlog.get_logger(__name__)
 
@@ -213,6 +213,8 @@ def _wait_s(error: AliError) -> float | None:
     """How long to wait before the same call may pass; None where waiting does not help."""
     if isinstance(error, RateLimited):
         return None if error.error_code == "insufficient_quota" else error.retry_after_s
+    if isinstance(error, UpstreamCredentialRefused):
+        return None
     if isinstance(error, UpstreamError):
         return (error.retry_after_s or 0.0) if error.retryable else None
     return 0.0 if error.http_status >= 500 else None
