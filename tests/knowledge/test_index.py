@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from ali.features.knowledge.analysis import TermGroup
-from ali.features.knowledge.index import Candidates, StoreGone, remove
-from ali.kernel.ids import uuid7
-from tests.fixtures.database import Tenant, make_tenant
+from ali.features.knowledge.index import Candidates
+from tests.fixtures.database import Tenant
 from tests.knowledge.shelf import Oracle, Shelf, Words, one
 
 

@@ -16,7 +16,7 @@ class Named:
 
     name: str
 
-    def annotation(self, *, span: tuple[int, int] | None = None) -> dict[str, Any]:  # noqa: ARG002 - all of it
+    def annotation(self, *, span: tuple[int, int] | None = None) -> dict[str, Any]:
         return {"type": "file_citation", "file_id": self.name, "filename": f"{self.name}.pdf"}
 
 
@@ -176,7 +176,7 @@ def test_little_is_ever_held_back(written: str) -> None:
     text = CitedText(given_sources())
     for letter in written:
         text.feed(letter)
-        held = text.taken - text.length - sum(end - start for start, end in text._cuts)  # noqa: SLF001 - what is unseen
+        held = text.taken - text.length - sum(end - start for start, end in text._cuts)
         assert held <= MARK_LIMIT + 2 or written.count(" ") > held - MARK_LIMIT - 3
 
 

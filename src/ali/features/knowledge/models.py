@@ -105,6 +105,8 @@ class StoreDocument(Base):
     pages: Mapped[int | None] = mapped_column(Integer)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     """What it takes in the store: chunks, index and vectors."""
+    embedded_by: Mapped[int | None] = mapped_column(Integer)
+    """The space in which each of its chunks has a vector; NULL: in none."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     gone_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
