@@ -2,11 +2,10 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -119,10 +118,11 @@ class Shelf:
         async with self.entered() as connection:
             return await find(connection, [self.id, *(each.id for each in also)], groups, filters=filters, **bounds)
 
-    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """What a statement gives to the schema's owner. `%(store)s` is this store."""
-        with psycopg.connect(self.tenant.dsn) as owner:
-            return owner.execute(sql.SQL(statement), {"store": self.id}).fetchall()  # type: ignore[arg-type]  # a test's own text
+    async def rows(self, statement: LiteralString, **values: object) -> list[tuple[Any, ...]]:
+        """What a statement gives to the schema's owner, if it gives anything. `%(store)s` is this store."""
+        async with await AsyncConnection.connect(self.tenant.dsn) as owner:
+            cursor = await owner.execute(statement, {"store": self.id, **values})
+            return await cursor.fetchall() if cursor.description else []
 
 
 async def find(

@@ -34,6 +34,7 @@ POSTED_TERMS = """
 select p.segment_id, p.term, p.numbers, p.weights from ali.posting p join ali.segment s on s.id = p.segment_id
 where s.vector_store_id = %(store)s order by 1, 2
 """
+KILL = "select pg_terminate_backend(%(process)s)"
 DOCUMENTS = "select id, first_number from ali.store_document where vector_store_id = %s and state = 'ready'"
 
 
@@ -104,7 +105,7 @@ async def test_removed_documents_leave_frequencies_and_the_mean_length_exact_bef
     for groups in QUERIES:
         agrees(await shelf.candidates(*groups), oracle, groups)
     living = {
-        number for (number,) in shelf.rows("select number from ali.store_chunk where vector_store_id = %(store)s")
+        number for (number,) in await shelf.rows("select number from ali.store_chunk where vector_store_id = %(store)s")
     }
     assert living == oracle.chunks.keys()
 
@@ -117,44 +118,40 @@ async def test_merges_leave_few_segments_and_nothing_of_what_is_gone(shelf: Shel
         written.append(await shelf.add(chunks))
         oracle.add(written[-1].first_number, chunks)
     await shelf.merge()
-    assert len(shelf.rows(SEGMENTS)) < 20
+    assert len(await shelf.rows(SEGMENTS)) < 20
     for each in written[::2]:
         await shelf.remove(each.document_id)
         oracle.remove(each.first_number, each.chunks)
     await shelf.merge()
-    assert shelf.rows(
+    assert await shelf.rows(
         "select count(*) from ali.store_document where vector_store_id = %(store)s and state = 'gone'"
     ) == [(0,)]
-    assert {number for (number,) in shelf.rows(POSTED)} == oracle.chunks.keys()
+    assert {number for (number,) in await shelf.rows(POSTED)} == oracle.chunks.keys()
     for groups in QUERIES:
         agrees(await shelf.candidates(*groups), oracle, groups)
     for each in written[1::2]:
         await shelf.remove(each.document_id)
     await shelf.merge()
-    assert shelf.rows(SEGMENTS) == shelf.rows(POSTED) == []
-    assert shelf.rows("select chunks, words, merge_due from ali.vector_store where id = %(store)s") == [(0, 0, False)]
+    assert [await shelf.rows(SEGMENTS), await shelf.rows(POSTED)] == [[], []]
+    assert await shelf.rows("select chunks, words, merge_due from ali.vector_store where id = %(store)s") == [
+        (0, 0, False)
+    ]
 
 
 async def test_what_was_removed_is_out_of_the_postings_a_day_later(shelf: Shelf) -> None:
-    kept = await shelf.add([{1: 1}] * 20)
-    gone = await shelf.add([{1: 1}])
-    await shelf.add([{1: 1}] * 20)
-    shelf.rows("select ali.merge_segments(%(store)s)")
-    await shelf.remove(gone.document_id)
-    assert not await shelf.merge() or len(shelf.rows(POSTED)) == 40
-    await age(shelf)
-    await shelf.merge()
-    assert len(shelf.rows(POSTED)) == 40
-    assert kept.chunks == 20
-
-
-async def age(shelf: Shelf) -> None:
-    """Let a day pass for what was removed."""
-    with psycopg.connect(shelf.tenant.dsn) as owner:
-        owner.execute(
-            "update ali.store_document set gone_at = gone_at - interval '25 hours' where vector_store_id = %s",
-            (shelf.id,),
-        )
+    written = [await shelf.add([{1: 1}] * (1 if number == 3 else 6)) for number in range(8)]
+    assert await shelf.merge() == 1
+    await shelf.remove(written[3].document_id)
+    assert await shelf.merge() == 0, "so little is not worth writing a segment anew"
+    assert len(await shelf.rows(POSTED)) == 43
+    await shelf.rows(
+        "update ali.store_document set gone_at = gone_at - interval '25 hours' where vector_store_id = %(store)s"
+    )
+    assert await shelf.rows(
+        "select %(store)s in (select ali.stores_to_merge(%(nobody)s, 1000))", nobody=UUID(int=0)
+    ) == [(True,)]
+    assert await shelf.merge() == 1
+    assert len(await shelf.rows(POSTED)) == 42
 
 
 async def test_additions_removals_merges_and_searches_at_once_are_exact_at_every_moment(shelf: Shelf) -> None:
@@ -204,7 +201,7 @@ async def test_additions_removals_merges_and_searches_at_once_are_exact_at_every
     assert searches > 20
     await shelf.merge()
     oracle = Oracle()
-    for document, first_number in shelf.rows(
+    for document, first_number in await shelf.rows(
         "select id, first_number from ali.store_document where vector_store_id = %(store)s and state = 'ready'"
     ):
         oracle.add(first_number, contents[document])
@@ -219,7 +216,7 @@ async def test_a_search_during_a_merge_sees_what_it_saw_before_and_a_merge_that_
     for _ in range(8):
         chunks = some_chunks(rng, 5)
         oracle.add((await shelf.add(chunks)).first_number, chunks)
-    before = shelf.rows(POSTED_TERMS)
+    before = await shelf.rows(POSTED_TERMS)
     async with await AsyncConnection.connect(shelf.dsn) as merging:
         assert await (await merging.execute("select ali.merge_segments(%s)", (shelf.id,))).fetchone() == (8,)
         for groups in QUERIES:
@@ -227,11 +224,12 @@ async def test_a_search_during_a_merge_sees_what_it_saw_before_and_a_merge_that_
         assert await shelf.merge() == 0, "another merge leaves the segments to the one that has them"
         chunks = some_chunks(rng, 2)
         oracle.add((await asyncio.wait_for(shelf.add(chunks), 5)).first_number, chunks)
-        shelf.rows("select pg_terminate_backend(%s)" % merging.info.backend_pid)  # the process is no more
+        await shelf.rows(KILL, process=merging.info.backend_pid)  # the process is no more
         with pytest.raises(psycopg.OperationalError):
             await merging.execute("select 1")
-    assert all(row in shelf.rows(POSTED_TERMS) for row in before)
-    assert len(shelf.rows(SEGMENTS)) == 9
+    after = await shelf.rows(POSTED_TERMS)
+    assert all(row in after for row in before)
+    assert len(await shelf.rows(SEGMENTS)) == 9
     assert await shelf.merge() == 1
     for groups in QUERIES:
         agrees(await shelf.candidates(*groups), oracle, groups)
@@ -247,9 +245,9 @@ async def test_a_document_whose_writer_is_killed_is_not_there_and_can_be_written
                 document=Document(id=uuid7(), digest=b"d" * 32, chunking="auto"),
                 prepared=[prepared(each) for each in content],
             )
-            shelf.rows("select pg_terminate_backend(%s)" % connection.info.backend_pid)
+            await shelf.rows(KILL, process=connection.info.backend_pid)
             await connection.execute("select 1")
-    assert shelf.rows(SEGMENTS) == shelf.rows(POSTED) == []
+    assert [await shelf.rows(SEGMENTS), await shelf.rows(POSTED)] == [[], []]
     written = await shelf.add(content)
     assert (written.first_number, written.fresh) == (0, True)
     assert len((await shelf.candidates(one(1), one(2))).found) == 2
@@ -266,12 +264,12 @@ async def test_equal_content_cut_the_same_way_is_indexed_once_even_when_it_arriv
 
 
 async def test_documents_of_many_segments_and_of_no_chunks_are_written_and_removed(shelf: Shelf) -> None:
-    with psycopg.connect(shelf.tenant.dsn) as owner:  # past what 16 bits count to
-        owner.execute("update ali.vector_store set next_number = 32000 where id = %s", (shelf.id,))
+    past_16_bits = "update ali.vector_store set next_number = 32000 where id = %(store)s"
+    await shelf.rows(past_16_bits)
     large = await shelf.add([{1: 1, 5 + number: 1} for number in range(2 * SEGMENT_CHUNKS + 5)])
     empty = await shelf.add([])
     small = await shelf.add([{1: 3}])
-    assert len(shelf.rows(SEGMENTS)) == 4
+    assert len(await shelf.rows(SEGMENTS)) == 4
     assert (empty.chunks, small.first_number) == (0, 32_000 + large.chunks)
     assert [number for _, number in (await shelf.candidates(one(5 + 2 * SEGMENT_CHUNKS))).chunks] == [
         32_000 + 2 * SEGMENT_CHUNKS
@@ -279,7 +277,7 @@ async def test_documents_of_many_segments_and_of_no_chunks_are_written_and_remov
     assert await shelf.remove(empty.document_id)
     assert await shelf.remove(large.document_id)
     await shelf.merge()
-    assert shelf.rows(POSTED) == [(small.first_number,)]
+    assert await shelf.rows(POSTED) == [(small.first_number,)]
 
 
 async def test_counts_and_lengths_are_capped_and_not_wrapped(shelf: Shelf) -> None:
@@ -337,14 +335,13 @@ async def test_several_stores_are_one_collection(shelf: Shelf) -> None:
 
 async def test_a_store_that_is_gone_is_cleared_in_steps(shelf: Shelf) -> None:
     await shelf.add([{number: 1, 1: 1} for number in range(2, 30)])
-    assert shelf.rows("select ali.clear_index(%(store)s, 10)") == [(0,)], "it is not gone yet"
-    with psycopg.connect(shelf.tenant.dsn, autocommit=True) as owner:
-        owner.execute("update ali.vector_store set state = 'gone' where id = %s", (shelf.id,))
-        steps = []
-        while not steps or steps[-1]:
-            steps += [each for (each,) in owner.execute("select ali.clear_index(%s, 10)", (shelf.id,)).fetchall()]
+    assert await shelf.rows("select ali.clear_index(%(store)s, 10)") == [(0,)], "it is not gone yet"
+    await shelf.rows("update ali.vector_store set state = 'gone' where id = %(store)s")
+    steps = [1]
+    while steps[-1]:
+        steps += [each for (each,) in await shelf.rows("select ali.clear_index(%(store)s, 10)")]
     assert max(steps) <= 10
-    assert shelf.rows(SEGMENTS) == []
+    assert await shelf.rows(SEGMENTS) == []
     with pytest.raises(StoreGone):
         await shelf.add([{1: 1}])
 
@@ -356,5 +353,5 @@ async def test_the_chore_merges_every_store_that_is_due(shelf: Shelf, caplog: py
     await pool.open()
     assert await Merger(pool, metrics=metrics).sweep() >= 1
     await pool.close()
-    assert len(shelf.rows(SEGMENTS)) == 2
-    assert shelf.rows("select merge_due from ali.vector_store where id = %(store)s") == [(False,)]
+    assert len(await shelf.rows(SEGMENTS)) == 2
+    assert await shelf.rows("select merge_due from ali.vector_store where id = %(store)s") == [(False,)]
