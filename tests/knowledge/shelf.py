@@ -5,17 +5,25 @@ import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, IsolationLevel, sql
 from psycopg.rows import TupleRow
 
 from ali.features.knowledge.analysis import TermGroup
 from ali.features.knowledge.chunk import Analysed, Chunk, Prepared, Span
 from ali.features.knowledge.filters import Filter
-from ali.features.knowledge.index import Candidates, Document, Written, candidates_statement, read_candidates, write
+from ali.features.knowledge.index import (
+    Candidates,
+    Document,
+    Written,
+    candidates_statement,
+    read_candidates,
+    remove,
+    write,
+)
 from ali.features.knowledge.retrieval.scope import scope
 from ali.kernel.ids import uuid7
 from ali.kernel.service_role import SERVICE_ROLE, with_role
@@ -59,26 +67,35 @@ class Shelf:
         return self
 
     @asynccontextmanager
-    async def entered(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
-        """A transaction of the service's role that has entered the tenant."""
+    async def entered(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """A transaction of the service's role that has entered the tenant. `snapshot`: sees one moment throughout."""
         async with await AsyncConnection.connect(self.dsn) as connection:
+            if snapshot:
+                await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             await connection.execute(
                 "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)",
                 (str(self.tenant.organization_id), str(self.tenant.project_id)),
             )
             yield connection
 
-    async def add(self, chunks: Sequence[Words], *, content: str | None = None) -> Written:
+    async def add(
+        self, chunks: Sequence[Words], *, document_id: UUID | None = None, content: str | None = None
+    ) -> Written:
         """Write a document in a transaction of its own. `content`: what it is told by (None: like no other)."""
-        document = uuid7()
-        digest = hashlib.sha256((content or document.hex).encode()).digest()
+        document_id = document_id or uuid7()
+        digest = hashlib.sha256((content or document_id.hex).encode()).digest()
         async with self.entered() as connection:
             return await write(
                 connection,
                 store=self.id,
-                document=Document(id=document, digest=digest, chunking="auto"),
+                document=Document(id=document_id, digest=digest, chunking="auto"),
                 prepared=[prepared(each) for each in chunks],
             )
+
+    async def remove(self, document_id: UUID) -> bool:
+        """Remove a document in a transaction of its own."""
+        async with self.entered() as connection:
+            return await remove(connection, document=document_id)
 
     async def merge(self) -> int:
         """Merge until nothing is due; how many merges that took."""
@@ -98,16 +115,29 @@ class Shelf:
         **bounds: int,
     ) -> Candidates:
         """What the index finds for the groups of terms, here and in the shelves `also`."""
-        scoped, values = scope([self.id, *(each.id for each in also)], filters)
-        statement, more = candidates_statement([groups], **bounds)
         async with self.entered() as connection:
-            cursor = await connection.execute(sql.SQL("with {} {}").format(scoped, statement), [*values, *more])
-            return read_candidates(await cursor.fetchall(), [groups])[0]
+            return await find(connection, [self.id, *(each.id for each in also)], groups, filters=filters, **bounds)
 
-    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """What a statement gives to the schema's owner. `%(store)s` is this store."""
-        with psycopg.connect(self.tenant.dsn) as owner:
-            return owner.execute(sql.SQL(statement), {"store": self.id}).fetchall()  # type: ignore[arg-type]  # a test's own text
+    async def rows(self, statement: LiteralString, **values: object) -> list[tuple[Any, ...]]:
+        """What a statement gives to the schema's owner, if it gives anything. `%(store)s` is this store."""
+        async with await AsyncConnection.connect(self.tenant.dsn) as owner:
+            cursor = await owner.execute(statement, {"store": self.id, **values})
+            return await cursor.fetchall() if cursor.description else []
+
+
+async def find(
+    connection: AsyncConnection[TupleRow],
+    stores: Sequence[UUID],
+    groups: Sequence[TermGroup],
+    *,
+    filters: Filter | None = None,
+    **bounds: int,
+) -> Candidates:
+    """What the index finds for the groups of terms, as a search asks it."""
+    scoped, values = scope(stores, filters)
+    statement, more = candidates_statement([groups], **bounds)
+    cursor = await connection.execute(sql.SQL("with {} {}").format(scoped, statement), [*values, *more])
+    return read_candidates(await cursor.fetchall(), [groups])[0]
 
 
 def one(term: int, *, weight: float = 1.0) -> TermGroup:

@@ -198,8 +198,8 @@ end $$
 # Which segments of a store should become one, in their order; null for none.
 #
 # Those of a deleted document first, when an eighth of a segment is of deleted ones, or a day has passed: what it said
-# must not stay for ever. Then any eight neighbours of which none has more than a quarter of what all have, the
-# smallest such, so that a posting is written anew a few times in all. One of 32,768 chunks or more is large enough.
+# must not stay for ever. Then the first eight neighbours of which none has more than a quarter of what all have, so that
+# a posting is written anew a few times in all. One of 32,768 chunks or more is large enough.
 SEGMENTS_TO_MERGE: Final = """
 create function ali.segments_to_merge(store uuid) returns bigint[]
 language sql stable set search_path = pg_catalog, ali set plan_cache_mode = force_custom_plan as $$
@@ -225,11 +225,11 @@ language sql stable set search_path = pg_catalog, ali set plan_cache_mode = forc
         ),
         (
             select w.ids from (
-                select array_agg(i.id) over eight as ids, sum(i.chunks) over eight as total,
+                select i.first_number, array_agg(i.id) over eight as ids, sum(i.chunks) over eight as total,
                     max(i.chunks) over eight as largest, count(*) over eight as segments
                 from segment i window eight as (order by i.first_number rows between current row and 7 following)
             ) w
-            where w.segments = 8 and w.largest < 32768 and 4 * w.largest <= w.total order by w.total limit 1
+            where w.segments = 8 and w.largest < 32768 and 4 * w.largest <= w.total order by w.first_number limit 1
         )
     );
 $$

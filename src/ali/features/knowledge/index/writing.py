@@ -27,11 +27,12 @@ _SAME: Final = """
 select d.id, d.first_number, d.chunks, d.words, d.size_bytes from ali.store_document d
 where d.vector_store_id = %s and d.digest = %s and d.chunking = %s and d.state <> 'gone'
 """
+# psycopg sends a number in the smallest type that holds it, in which sums would overflow: hence the casts.
 _BEGIN: Final = """
 with store as (
     update ali.vector_store s
-    set next_number = s.next_number + %(chunks)s, chunks = s.chunks + %(chunks)s, words = s.words + %(words)s,
-        merge_due = s.merge_due or %(chunks)s > 0
+    set next_number = s.next_number + %(chunks)s::integer, chunks = s.chunks + %(chunks)s::integer,
+        words = s.words + %(words)s::bigint, merge_due = s.merge_due or %(chunks)s::integer > 0
     where s.id = %(store)s
 )
 insert into ali.store_document (
@@ -45,20 +46,21 @@ insert into ali.store_document (
 _WRITE: Final = """
 with new_segment as (
     insert into ali.segment (vector_store_id, organization_id, project_id, first_number, end_number)
-    values (%(store)s, %(organization)s, %(project)s, %(first)s, %(first)s + %(chunks)s) returning id
+    values (%(store)s, %(organization)s, %(project)s, %(first)s, %(first)s::integer + %(chunks)s::integer)
+    returning id
 ), new_chunk as (
     insert into ali.store_chunk (
         vector_store_id, number, organization_id, project_id, document_id, position, text, place, words, signature
     )
-    select %(store)s, %(first)s + c.at - 1, %(organization)s, %(project)s, %(document)s, %(position)s + c.at - 1,
-        c.text, c.place, c.words, c.signature
+    select %(store)s, %(first)s::integer + c.at - 1, %(organization)s, %(project)s, %(document)s,
+        %(position)s::integer + c.at - 1, c.text, c.place, c.words, c.signature
     from unnest(%(texts)b::bytea[], %(places)b::bytea[], %(words)s::integer[], %(signatures)b::bytea[])
         with ordinality as c (text, place, words, signature, at)
 )
 insert into ali.posting (segment_id, term, organization_id, project_id, chunks, numbers, weights)
 select s.id, e.term, %(organization)s, %(project)s, count(*), array_agg(e.number), array_agg(e.weight)
 from new_segment s cross join (
-    select e.term, %(first)s + (e.entry >> 16)::integer as number, (e.entry & 65535)::smallint as weight
+    select e.term, %(first)s::integer + (e.entry >> 16)::integer as number, (e.entry & 65535)::smallint as weight
     from unnest(%(terms)s::bigint[], %(entries)s::bigint[]) as e (term, entry) order by e.term, e.entry
 ) e
 group by s.id, e.term

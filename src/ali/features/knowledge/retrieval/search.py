@@ -6,18 +6,17 @@ Both trips see the database as of one moment.
 """
 
 from collections.abc import Sequence
-from time import perf_counter
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 from psycopg.errors import QueryCanceled
-from psycopg.rows import TupleRow
 
 from ali.features.knowledge.analysis import AnalysedQuery, analyse_query
 from ali.features.knowledge.chunk import Found
 from ali.features.knowledge.filters import Filter
 from ali.features.knowledge.index import Candidates, candidates_statement, index_key, read_candidates
+from ali.features.knowledge.index.candidates import CANDIDATES
 from ali.features.knowledge.ranking import rank
 from ali.features.knowledge.retrieval.fusion import Hit, fuse
 from ali.features.knowledge.retrieval.passages import passages_statement, read_passages
@@ -63,54 +62,39 @@ class Searcher:
         if not asked or not vector_store_ids:
             return []
         try:
-            async with self._pool.connection() as connection, connection.pipeline():
-                await connection.execute(_BEGIN)
-                await connection.execute(_ENTER, (str(organization_id), str(project_id)))
-                hits = await self._hits(connection, asked, vector_store_ids, filters)
-                return await self._passages(
-                    connection, [hit for hit in hits if hit.score >= score_threshold], filters, limit=limit
-                )
+            async with self._pool.connection() as connection:
+                with self._seconds["candidates"].time():
+                    async with connection.pipeline():
+                        await connection.execute(_BEGIN)
+                        await connection.execute(_ENTER, (str(organization_id), str(project_id)))
+                        cursor = await connection.execute(*_find(asked, vector_store_ids, filters, most=2 * limit))
+                    candidates = read_candidates(await cursor.fetchall(), [query.groups for query in asked])
+                with self._seconds["ranking"].time():
+                    ranked = fuse([_rank(query, each) for query, each in zip(asked, candidates, strict=True)])
+                hits = [hit for hit in ranked if hit.score >= score_threshold]
+                with self._seconds["reading"].time():
+                    async with connection.pipeline():
+                        cursor = await connection.execute(*passages_statement(hits, filters, limit=limit))
+                        await connection.execute("commit")
+                    found = read_passages(await cursor.fetchall(), hits)
         except QueryCanceled as error:
             raise QueryTooBroad("This search takes too long. Ask with fewer words, or in fewer stores.") from error
-
-    async def _hits(
-        self,
-        connection: AsyncConnection[TupleRow],
-        asked: Sequence[AnalysedQuery],
-        stores: Sequence[UUID],
-        filters: Filter | None,
-    ) -> list[Hit]:
-        """All that is worth a look, ranked. The first round trip."""
-        began = perf_counter()
-        groups = [query.groups for query in asked]
-        scoped, values = scope(stores, filters)
-        statement, more = candidates_statement(groups)
-        cursor = await connection.execute(sql.SQL("with {} {}").format(scoped, statement), [*values, *more])
-        candidates = read_candidates(await cursor.fetchall(), groups)
-        found = perf_counter()
-        hits = [_ranked(query, each) for query, each in zip(asked, candidates, strict=True)]
-        self._seconds["candidates"].observe(found - began)
-        self._seconds["ranking"].observe(perf_counter() - found)
         for each in candidates:
             self._candidates.observe(len(each.found))
-        return fuse(hits)
-
-    async def _passages(
-        self, connection: AsyncConnection[TupleRow], hits: Sequence[Hit], filters: Filter | None, *, limit: int
-    ) -> list[Found]:
-        """The texts and files of the best. The second round trip, and the end of the transaction."""
-        if not hits:
-            return []
-        began = perf_counter()
-        statement, values = passages_statement(hits, filters, limit=limit)
-        cursor = await connection.execute(statement, values)
-        await connection.execute("commit")
-        found = read_passages(await cursor.fetchall(), hits)
-        self._seconds["reading"].observe(perf_counter() - began)
         return found
 
 
-def _ranked(query: AnalysedQuery, candidates: Candidates) -> list[Hit]:
+def _find(
+    asked: Sequence[AnalysedQuery], stores: Sequence[UUID], filters: Filter | None, *, most: int
+) -> tuple[sql.Composed, list[Any]]:
+    """The statement of the first round trip, and the values of its placeholders."""
+    scoped, values = scope(stores, filters)
+    statement, more = candidates_statement([query.groups for query in asked], most=max(CANDIDATES, most))
+    return sql.SQL("with {} {}").format(scoped, statement), [*values, *more]
+
+
+def _rank(query: AnalysedQuery, candidates: Candidates) -> list[Hit]:
+    """What one query found, after a closer look."""
     ranked = rank(query, candidates.found, statistics=candidates.statistics)
     return [
         Hit(store=store, number=number, score=each.score, scores=each.scores)

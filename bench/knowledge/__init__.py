@@ -1,0 +1,1 @@
+"""What it costs to index many passages and to search in them."""
