@@ -14,7 +14,7 @@ from hashlib import blake2b
 from itertools import pairwise
 
 from ali.features.knowledge.chunk import Analysed, Chunk
-from ali.features.knowledge.signature import Trait, Word, pack, trait_asked, traits_of, word_of
+from ali.features.knowledge.signature import SENTENCE_END, Trait, Word, pack, trait_asked, traits_of, word_of
 from ali.providers.extractive.analyser import WORD, analyse_word, legal_terms
 from ali.providers.extractive.language import GENERIC_WORDS, STOP_WORDS, Language, fold, languages_of
 from ali.providers.extractive.question import with_accents
@@ -106,13 +106,13 @@ def index_terms(chunk: Chunk, *, key: bytes) -> Analysed:
     headings = (*chunk.headings, ", ".join(chunk.law))
     for heading in filter(None, headings):
         _append(heading, vocabulary, terms, words, key=key)
-        words.append((0, Trait.HEADING))
+        words.append((SENTENCE_END, Trait.HEADING))
     for begin, end in _sentences(chunk.text):
         sentence = chunk.text[begin:end]
         before = len(terms)
         _append(sentence, vocabulary, terms, words, key=key)
         if len(terms) > before:
-            words.append((0, traits_of(sentence)))
+            words.append((SENTENCE_END, traits_of(sentence)))
     counts = Counter(terms)
     return Analysed(
         terms=tuple(counts),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ali.features.knowledge.analysis import AnalysedQuery
-from ali.features.knowledge.signature import Trait, Word, beginning, likeness, unpack
+from ali.features.knowledge.signature import SENTENCE_END, Trait, Word, likeness, same_stem, same_word, unpack
 
 K1, B = 1.2, 0.75
 
@@ -41,8 +41,7 @@ class Weights:
 
 WEIGHTS = Weights()
 _BRIEF_WORDS = 12
-_NONE: tuple[int, float] = (-1, 0.0)
-_END = -2
+_HEADING, _DEFINITION = int(Trait.HEADING), int(Trait.DEFINITION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,39 +108,34 @@ class _Tally:
 
 
 class _Matches(dict[Word, tuple[int, float]]):
-    """Words of signatures to (group of the question, how alike from 0 to 1).
-
-    (`_END`, traits) for the end of a sentence; `_NONE` itself for a word that is not asked for.
-    """
+    """Words of signatures to (group of the question, how alike from 0 to 1)."""
 
     def __init__(self, query: AnalysedQuery, weights: Weights) -> None:
         super().__init__()
         self._weights = weights
-        self._asked: dict[int, list[tuple[int, Word]]] = {}
+        self._asked: dict[int, list[tuple[int, int]]] = {}
         for word in query.words:
-            for form in word.forms:
-                self._asked.setdefault(beginning(form[0]), []).append((word.group, form))
+            for key, mark in word.forms:
+                self._asked.setdefault(key, []).append((word.group, mark))
+        self.keys_asked = frozenset((*self._asked, SENTENCE_END))
 
     def __missing__(self, word: Word) -> tuple[int, float]:
-        key, mark = word
-        found = _NONE
-        for group, asked in self._asked.get(beginning(key), ()) if key else ():
-            if (alike := self._alike(word, asked)) > found[1]:
-                found = (group, alike)
-        self[word] = found = found if key else (_END, mark)
+        asked = [(self._alike(word[1], mark), group) for group, mark in self._asked[word[0]]]
+        alike, group = max(asked)
+        self[word] = found = (group, alike)
         return found
 
-    def _alike(self, word: Word, asked: Word) -> float:
-        if word[1] >> 8 == asked[1] >> 8:
-            return 1.0 if word[1] == asked[1] else self._weights.same_stem
-        return self._weights.family * likeness(word[0], asked[0])
+    def _alike(self, mark: int, asked: int) -> float:
+        if same_stem(mark, asked):
+            return 1.0 if same_word(mark, asked) else self._weights.same_stem
+        return self._weights.family * likeness(mark, asked)
 
 
 class _Scorer:
     """One question over any number of candidates."""
 
     def __init__(self, query: AnalysedQuery, statistics: Statistics, weights: Weights) -> None:
-        self._query = query
+        self._asked = int(query.asked)
         self._weights = weights
         inverse = [
             inverse_frequency(chunks=statistics.chunks, frequency=frequency) for frequency in statistics.frequencies
@@ -178,45 +172,49 @@ class _Scorer:
         tally = _Tally()
         run: list[_Hit] = []
         begins = 0
-        for at, found in enumerate(map(self._matches.__getitem__, unpack(signature))):
-            if found is _NONE:
-                continue
-            if found[0] != _END:
-                run.append((at, *found))
+        keys, marks = unpack(signature)
+        asked, matches = self._matches.keys_asked, self._matches
+        for at in [at for at, key in enumerate(keys) if key in asked]:
+            key = keys[at]
+            if key:
+                group, alike = matches[key, marks[at]]
+                if alike:
+                    run.append((at, group, alike))
                 continue
             if run:
-                self._add(run, tally, begins=begins, ends=at, traits=int(found[1]))
+                self._add(run, tally, begins=begins, ends=at, traits=marks[at])
                 run = []
             begins = at + 1
         return tally
 
     def _add(self, run: list[_Hit], tally: _Tally, *, begins: int, ends: int, traits: int) -> None:
         """Count what a sentence has of the question."""
-        factor = self._weights.heading if traits & Trait.HEADING else 1.0
+        factor = self._weights.heading if traits & _HEADING else 1.0
+        counts, pair_values = tally.counts, self._pair_values
         here: dict[int, float] = {}
         before, before_at, before_alike = -1, -2, 0.0
         for at, group, alike in run:
-            tally.counts[group] = tally.counts.get(group, 0.0) + factor * alike
+            counts[group] = counts.get(group, 0.0) + factor * alike
             if alike > here.get(group, 0.0):
                 here[group] = alike
-                if alike > tally.best.get(group, 0.0):
-                    tally.best[group] = alike
-            if at == before_at + 1 and (before, group) in self._pair_values:
+            if at == before_at + 1 and (before, group) in pair_values:
                 tally.pairs[before, group] = tally.pairs.get((before, group), 0.0) + alike * before_alike
             before, before_at, before_alike = group, at, alike
-        score = self._sentence(run[0], here, words=ends - begins, begins=begins, traits=traits)
-        tally.sentence = max(tally.sentence, score)
+        best, values, covered = tally.best, self._values, 0.0
+        for group, alike in here.items():
+            covered += values[group] * alike
+            if alike > best.get(group, 0.0):
+                best[group] = alike
+        tally.sentence = max(tally.sentence, self._sentence(run[0], covered, begins=begins, ends=ends, traits=traits))
 
-    def _sentence(self, hit: _Hit, here: dict[int, float], *, words: int, begins: int, traits: int) -> float:
+    def _sentence(self, hit: _Hit, covered: float, *, begins: int, ends: int, traits: int) -> float:
         """From 0 to 1: the square of what it covers, for one that covers all is worth more than two that cover half."""
         weights = self._weights
-        covered = sum(self._values[group] * alike for group, alike in here.items())
-        covered *= 1 - weights.brevity + weights.brevity * min(1.0, _BRIEF_WORDS / words)
+        covered *= 1 - weights.brevity + weights.brevity * min(1.0, _BRIEF_WORDS / (ends - begins))
         score = covered * covered
         at, group, alike = hit
         if at == begins:
             score += weights.first * self._values[group] * alike
-        asked = self._query.asked
-        if asked & traits and (asked is not Trait.DEFINITION or at <= begins + 1):
+        if self._asked & traits and (self._asked != _DEFINITION or at <= begins + 1):
             score += weights.trait * covered
         return score / (1 + weights.first + weights.trait)

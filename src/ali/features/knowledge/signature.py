@@ -1,9 +1,10 @@
 """A chunk's words in their order, as the second stage of ranking reads them: 48 bits each, none of which is a word.
 
-A word is a key and a mark. The key (32 bits) is 20 bits of how the word begins (four letters) and 4 bits each of its
-first five, six and seven; so words of one family ("construir", "construção") can be told to be one. The mark (16 bits)
-is 8 bits of the stem and 8 of the word as it is written; they are compared only where the beginnings are equal. All are
-keyed hashes. A word that is no such family's (a number, a short one, a legal citation) has all of it in the 20 bits.
+A word is a key and a mark. The key (16 bits) is how the word begins, by four letters: most words of a question are not
+in a chunk, and the key tells. The mark (28 bits) is 4 bits each of the word's first five, six and seven letters, so
+that words of one family ("construir", "construção") can be told to be one, then 8 of its stem, and 8 of the word as it
+is written; it is compared only where keys are equal. All are keyed hashes. A word that has no such family (a number, a
+short one, a legal citation) has all of itself in the key.
 
 Where a sentence ends, a zero stands for the key and its traits for the mark.
 """
@@ -11,15 +12,17 @@ Where a sentence ends, a zero stands for the key and its traits for the mark.
 import re
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntFlag
-from functools import lru_cache
 from hashlib import blake2b
 
 from ali.providers.extractive.question import CUES, DATE, DEFINITION, NAME, NUMBER, REASON
 
 Word = tuple[int, int]
 """A key and a mark."""
+
+SENTENCE_END = 0
+"""A key that is no word's."""
 
 _BEGINNING = 4
 _LONGER = (5, 6, 7)
@@ -67,45 +70,51 @@ def hashed(text: str, *, key: bytes, bits: int) -> int:
 def word_of(surface: str, stem: str, *, key: bytes) -> Word:
     """A word by its folded surface and stem. Cost: some 6 µs."""
     family = len(stem) >= _BEGINNING and stem.isalpha()
-    code = hashed("^" + (stem[:_BEGINNING] if family else stem), key=key, bits=20)
+    mark = 0
     for length in _LONGER:
-        code = code << 4 | (hashed("^" + surface[:length], key=key, bits=4) if family and len(surface) >= length else 0)
-    return code, hashed("=" + stem, key=key, bits=8) << 8 | hashed("~" + surface, key=key, bits=8)
+        mark = mark << 4 | (hashed("^" + surface[:length], key=key, bits=4) if family and len(surface) >= length else 0)
+    mark = mark << 8 | hashed("=" + stem, key=key, bits=8)
+    mark = mark << 8 | hashed("~" + surface, key=key, bits=8)
+    return hashed("^" + (stem[:_BEGINNING] if family else stem), key=key, bits=16), mark
 
 
-def beginning(code: int) -> int:
-    """Of a key, what words of one family share."""
-    return code >> 12
+def same_stem(left: int, right: int) -> bool:
+    """Whether two words of one key have one stem, by their marks."""
+    return (left ^ right) & 0xFF00 == 0
 
 
-@lru_cache(maxsize=1 << 12)
+def same_word(left: int, right: int) -> bool:
+    """Whether two words of one key and one stem are written alike, by their marks."""
+    return (left ^ right) & 0xFF == 0
+
+
 def likeness(left: int, right: int) -> float:
-    """How alike two words of one beginning are by their keys, without regard to stems: 0.1 for each letter beyond 3."""
+    """How alike two words of one key are by their marks, stems aside: 0.1 for each letter beyond three, at most 0.4."""
+    if not (left >> 24 and right >> 24):
+        return 0.0  # at most four letters, or no family
     shared = 0.1
-    for shift in (8, 4, 0):
+    for shift in (24, 20, 16):
         nibble = left >> shift & 15
         if not nibble or nibble != right >> shift & 15:
             break
         shared += 0.1
-    return shared if left & 0xFFF and right & 0xFFF else 0.0
+    return shared
 
 
 def pack(words: Sequence[Word]) -> bytes:
     """Words as bytes: all keys, then all marks, little-endian."""
-    keys, marks = array("I", [key for key, _ in words]), array("H", [mark for _, mark in words])
+    keys, marks = array("H", [key for key, _ in words]), array("I", [mark for _, mark in words])
     if sys.byteorder == "big":
         keys.byteswap()
         marks.byteswap()
     return keys.tobytes() + marks.tobytes()
 
 
-def unpack(signature: bytes) -> Iterator[Word]:
-    """The words that `pack` was given."""
-    count = len(signature) // 6
-    keys, marks = array("I"), array("H")
-    keys.frombytes(signature[: 4 * count])
-    marks.frombytes(signature[4 * count : 6 * count])
+def unpack(signature: bytes) -> "tuple[array[int], array[int]]":
+    """The keys and the marks of the words that `pack` was given."""
+    size = len(signature) // 6 * 2
+    keys, marks = array("H", signature[:size]), array("I", signature[size:])
     if sys.byteorder == "big":
         keys.byteswap()
         marks.byteswap()
-    return zip(keys, marks, strict=True)
+    return keys, marks
