@@ -85,6 +85,12 @@ _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _IN_CONVERSATION: Final = {"conversation_id": "conversation"}
 _COMPLETIONS: Final = "GET /v1/chat/completions"
 _ONE_COMPLETION: Final = {"completion_id": "completion"}
+_STORES: Final = "/v1/vector_stores"
+_STORE: Final = f"{_STORES}/{{vector_store_id}}"
+_OF_A_STORE: Final = {"vector_store_id": "vector_store"}
+_HELD: Final = _OF_A_STORE | {"file_id": "held"}
+_ADDED: Final = _OF_A_STORE | {"file_id": "storable"}
+_FILE_BATCH: Final = _OF_A_STORE | {"batch_id": "file_batch"}
 _HELLO: Final = [{"role": "user", "content": "Hello there"}]
 _CHAT: Final[dict[str, Any]] = {"model": "gpt-4.1", "messages": _HELLO}
 _MESSAGE: Final[dict[str, Any]] = {"model": "claude-sonnet-5-5", "messages": _HELLO, "max_tokens": 50}
@@ -205,6 +211,32 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     ),
     "GET /v1/messages/batches/{message_batch_id}/results": (
         Call(over="acting", ids={"message_batch_id": "ended_message_batch"}),
+    ),
+    # vector stores
+    f"GET {_STORES}": _listing("acting", "vector_store"),
+    f"POST {_STORES}": (
+        Call(over="acting", body={"name": "Laws", "metadata": {"about": "greetings"}}),
+        Call(over="acting", ids={"file_id": "storable"}, body={"file_ids": ["{file_id}"]}),
+    ),
+    f"GET {_STORE}": (Call(over="acting", ids=_OF_A_STORE),),
+    f"POST {_STORE}": (Call(over="acting", ids=_OF_A_STORE, body={"name": "Decrees"}),),
+    f"DELETE {_STORE}": (Call(over="acting", ids=_OF_A_STORE),),
+    f"GET {_STORE}/files": (Call(over="acting", ids=_OF_A_STORE, members={"after": "held", "before": "held"}),),
+    f"POST {_STORE}/files": (
+        Call(over="acting", ids=_ADDED, body={"file_id": "{file_id}", "attributes": {"year": 2024}}),
+    ),
+    f"GET {_STORE}/files/{{file_id}}": (Call(over="acting", ids=_HELD),),
+    f"POST {_STORE}/files/{{file_id}}": (Call(over="acting", ids=_HELD, body={"attributes": {"year": 2024}}),),
+    f"DELETE {_STORE}/files/{{file_id}}": (Call(over="acting", ids=_HELD),),
+    f"GET {_STORE}/files/{{file_id}}/content": (Call(over="acting", ids=_HELD),),
+    f"POST {_STORE}/file_batches": (
+        Call(over="acting", ids=_ADDED, body={"file_ids": ["{file_id}"]}),
+        Call(over="acting", ids=_ADDED, body={"files": [{"file_id": "{file_id}", "attributes": {"year": 2024}}]}),
+    ),
+    f"GET {_STORE}/file_batches/{{batch_id}}": (Call(over="acting", ids=_FILE_BATCH),),
+    f"POST {_STORE}/file_batches/{{batch_id}}/cancel": (Call(over="acting", ids=_FILE_BATCH),),
+    f"GET {_STORE}/file_batches/{{batch_id}}/files": (
+        Call(over="acting", ids=_FILE_BATCH, members={"after": "held", "before": "held"}),
     ),
     # projects and their people
     f"GET {_PROJECTS}": _listing("within", "project"),

@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
+from ali.kernel import log
 from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-log = structlog.get_logger(__name__)
-
 PIECE_BYTES: Final = 1024 * 1024
 """About how much is read or written at once, and held in memory for each."""
 _THREADS: Final = 8
 _PROBE: Final = ".probe"
+_UNFINISHED: Final = "#1"
+"""What obstore puts behind the name of an object in a folder until all of it is there (0.12)."""
 
 Result = TypeVar("Result")
 
@@ -117,10 +116,12 @@ class Objects:
             yield bytes(piece)  # type: ignore[call-overload] # obstore's own kind of buffer
 
     async def delete(self, name: str) -> None:
-        """Delete an object; one that is not there is gone already."""
+        """Delete an object, and what a process that died has left of it; one that is not there is gone already."""
         from obstore import delete  # noqa: PLC0415 - as above
 
         def gone() -> None:
+            if self._folder is not None:
+                (self._folder / f"{name}{_UNFINISHED}").unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 delete(self._store, name)
 

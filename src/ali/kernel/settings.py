@@ -206,20 +206,59 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         default=512 * 1024 * 1024, ge=1024, description="Largest uploaded file; one for a batch: at most 200 MB."
     )
+    max_project_file_bytes: int | None = Field(
+        default=None, ge=1024, description="Most bytes of all files of a project together; unset: no limit."
+    )
+    max_upload_bytes: int = Field(
+        default=8 * 1024 * 1024 * 1024, ge=1024, description="Largest file that is sent in parts."
+    )
     batch_lines_at_once: int = Field(
         default=8, ge=1, le=1000, description="Requests of batches that a process runs at once."
     )
     batch_lines_per_project: int = Field(
         default=4, ge=1, le=1000, description="Of these, requests of one project at once."
     )
+    max_store_files: int = Field(default=100_000, ge=1, description="Most files that one vector store can have.")
     background: Literal["here", "worker"] = Field(
         default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
     )
     response_max_turns: int = Field(
         default=16, ge=1, description="Most turns of the model in one response, where this service runs tools."
     )
+    response_max_searches: int = Field(
+        default=24, ge=1, description="Most searches of files (file_search) in one response."
+    )
     response_max_s: float = Field(
         default=600.0, gt=0, description="After so many seconds a response begins no further turn."
+    )
+
+    embedding_model: str | None = Field(
+        default=None,
+        description="Model that embeds passages and questions, by its name or provider/model; unset: knowledge is "
+        "searched by words alone.",
+    )
+    embedding_dimensions: int | None = Field(
+        default=None, ge=1, le=4000, description="Dimensions asked of the embedding model; unset: as many as it gives."
+    )
+    embedding_query_prefix: str = Field(
+        default="", description="What the embedding model wants before a question, such as `query: ` for E5."
+    )
+    embedding_passage_prefix: str = Field(
+        default="", description="What the embedding model wants before a passage, such as `passage: ` for E5."
+    )
+    embedding_query_s: float = Field(
+        default=2.0, gt=0, description="How long a search waits for its question's vector; then it goes by words."
+    )
+    embedding_cache_per_project: int = Field(
+        default=50_000, ge=0, description="Vectors kept for texts that come again, of each project; 0: none."
+    )
+    rerank_model: str | None = Field(
+        default=None,
+        description="Chat model that puts the best passages of a search in order; unset: none does.",
+    )
+    rewrite_model: str | None = Field(
+        default=None,
+        description="Chat model that rewrites questions where a search asks for it; unset: rules do.",
     )
 
     socket_max_connections: int = Field(default=1000, ge=1, description="WebSockets that a process serves at once.")

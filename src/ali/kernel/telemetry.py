@@ -120,6 +120,21 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.file_searches = Counter(
+            "ali_file_searches_total",
+            "Searches of vector stores within responses, by result (ok, failed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.file_search_passages = Counter(
+            "ali_file_search_passages_total", "Passages that those searches found.", registry=self.registry
+        )
+        self.citations = Counter(
+            "ali_citations_total",
+            "Citations in answers: given, and dropped because they were of nothing that the model was shown.",
+            ["result"],
+            registry=self.registry,
+        )
         self.batches = Counter(
             "ali_batches_total",
             "Batches ended, by dialect and status (completed, failed, expired, cancelled).",
@@ -132,6 +147,35 @@ class Metrics:
             "was tried again (waited, tried_again).",
             ["dialect", "outcome"],
             registry=self.registry,
+        )
+        self.embeddings = Counter(
+            "ali_embeddings_total",
+            "Passages that were to get a vector, by what became of it (embedded, cached, postponed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.search_degraded = Counter(
+            "ali_search_degraded_total",
+            "Searches that went on without a model that did not answer, by what it was for (vectors, reranking, "
+            "rewriting).",
+            ["part"],
+            registry=self.registry,
+        )
+        self.searches = Histogram(
+            "ali_search_duration_seconds",
+            "Searches in vector stores, by part: candidates (from the index), ranking, reading (of what was found).",
+            ["part"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+            registry=self.registry,
+        )
+        self.search_candidates = Histogram(
+            "ali_search_candidates",
+            "How many chunks the index found for a query, of those that a search looks at closer at most.",
+            buckets=(0, 1, 5, 10, 25, 50, 75, 100),
+            registry=self.registry,
+        )
+        self.index_merges = Counter(
+            "ali_index_merges_total", "Merges of segments of vector stores' indexes.", registry=self.registry
         )
         self.budget_refusals = Counter(
             "ali_budget_refusals_total",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ali.features.batches.models import Batch
 from ali.features.batches.naming import MESSAGE_INPUT, MESSAGE_RESULTS, MESSAGES, RESULTS_TTL_S, WINDOW_S
 from ali.features.files import queries as files
+from ali.features.files.draft import Written
 from ali.features.files.models import StoredFile
 from ali.features.identity import Principal
 from ali.features.identity.paging import Page, Place, page_of
@@ -52,7 +53,7 @@ class MessagesIn:
 
     input_file: UUID
     input_object: str
-    size_bytes: int
+    written: Written
     total: int
     version: str
     beta: str | None
@@ -73,7 +74,7 @@ async def hand_in(session: AsyncSession, principal: Principal, wanted: HandedIn)
 async def hand_in_messages(session: AsyncSession, principal: Principal, wanted: MessagesIn) -> Batch:
     """A new batch of messages; its input is kept from now on."""
     project_id = principal.require_project()
-    source = await files.keep_held(session, wanted.input_file, purpose=MESSAGE_INPUT, size_bytes=wanted.size_bytes)
+    source = await files.keep_held(session, wanted.input_file, purpose=MESSAGE_INPUT, written=wanted.written)
     batch = _new(principal, project_id, dialect="anthropic", endpoint=MESSAGES, source=source)
     batch.output_ttl_s = RESULTS_TTL_S
     batch.total = wanted.total

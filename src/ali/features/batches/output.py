@@ -8,8 +8,9 @@ from ali.features.batches.book import Book, Spot, Taken
 from ali.features.batches.lines import Asked
 from ali.features.batches.naming import MESSAGE_RESULTS, batch_name
 from ali.features.batches.results import NotRun, not_run
+from ali.features.files.draft import Draft
 from ali.features.files.naming import BATCH_OUTPUT
-from ali.features.files.store import Draft, FileStore
+from ali.features.files.store import FileStore
 from ali.kernel.objects import Objects
 
 _PAGE_LINES: Final = 20
@@ -73,11 +74,11 @@ class Output:
             ttl_s=batch.output_ttl_s,
         )
         self._drafts.append(draft)
-        size_bytes = await self._files.write(draft, self._lines(outcomes, why=why))
-        if not size_bytes:
+        written = await self._files.write(draft, self._lines(outcomes, why=why))
+        if not written.size_bytes:
             await self._files.abandon(draft)
             return None
-        await self._files.measure(draft, size_bytes=size_bytes)
+        await self._files.measure(draft, written)
         return draft.id
 
     async def _lines(self, outcomes: tuple[str | None, ...], *, why: NotRun) -> AsyncIterator[bytes]:

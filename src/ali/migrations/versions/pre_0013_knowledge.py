@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ali.migrations.index_functions import FUNCTIONS as INDEX_FUNCTIONS
 from ali.migrations.index_functions import SIGNATURES as INDEX_SIGNATURES
-from ali.migrations.knowledge_functions import FUNCTIONS, SIGNATURES
+from ali.migrations.knowledge_functions import FUNCTIONS, SIGNATURES, TRIGGERS
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0013_knowledge"
@@ -41,6 +41,10 @@ def upgrade() -> None:
         op.execute(function)
     for signature in (*SIGNATURES, *INDEX_SIGNATURES):
         door(signature)
+    for name, (function, trigger) in TRIGGERS.items():
+        op.execute(function)
+        op.execute(f"revoke all on function ali.{name}() from public")
+        op.execute(trigger)
 
 
 def _tenant() -> tuple[sa.Column[object], ...]:
@@ -73,9 +77,13 @@ def _vector_store() -> None:
         _now("last_active_at"),
         _moment("expires_at"),
         sa.Column("next_number", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("next_segment", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("chunks", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("words", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("merge_due", sa.Boolean(), server_default="false", nullable=False),
         sa.PrimaryKeyConstraint("id", name="vector_store_pkey"),
-        sa.CheckConstraint("state in ('ready', 'gone')", name=op.f("vector_store_state_known_check")),
+        sa.CheckConstraint(
+            "state in ('ready', 'expiring', 'expired', 'gone')", name=op.f("vector_store_state_known_check")
+        ),
         schema=SCHEMA,
     )
     op.create_index("vector_store_project_id_id_idx", "vector_store", ["project_id", "id"], schema=SCHEMA)
@@ -84,7 +92,17 @@ def _vector_store() -> None:
         "vector_store",
         ["expires_at"],
         schema=SCHEMA,
-        postgresql_where=sa.text("expires_at is not null"),
+        postgresql_where=sa.text("expires_at is not null and state = 'ready'"),
+    )
+    op.create_index(
+        "vector_store_leaving_idx",
+        "vector_store",
+        ["id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state in ('expiring', 'gone')"),
+    )
+    op.create_index(
+        "vector_store_merge_due_idx", "vector_store", ["id"], schema=SCHEMA, postgresql_where=sa.text("merge_due")
     )
 
 
@@ -118,9 +136,10 @@ def _store_document() -> None:
         sa.Column("pages", sa.Integer()),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         _now("created_at"),
+        _moment("gone_at"),
         sa.PrimaryKeyConstraint("id", name="store_document_pkey"),
         _of_store("store_document"),
-        sa.CheckConstraint("state in ('ready', 'gone')", name=op.f("store_document_state_known_check")),
+        sa.CheckConstraint("state in ('ready', 'left', 'gone')", name=op.f("store_document_state_known_check")),
         schema=SCHEMA,
     )
     op.create_index(
@@ -130,6 +149,20 @@ def _store_document() -> None:
         unique=True,
         schema=SCHEMA,
         postgresql_where=sa.text("state <> 'gone'"),
+    )
+    op.create_index(
+        "store_document_gone_idx",
+        "store_document",
+        ["vector_store_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state = 'gone'"),
+    )
+    op.create_index(
+        "store_document_left_idx",
+        "store_document",
+        ["vector_store_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state = 'left'"),
     )
 
 
@@ -165,6 +198,10 @@ def _store_file() -> None:
         ),
         schema=SCHEMA,
     )
+    op.create_index("store_file_vector_store_id_id_idx", "store_file", ["vector_store_id", "id"], schema=SCHEMA)
+    op.create_index(
+        "store_file_vector_store_id_status_id_idx", "store_file", ["vector_store_id", "status", "id"], schema=SCHEMA
+    )
     op.create_index("store_file_file_id_idx", "store_file", ["file_id"], schema=SCHEMA)
     op.create_index("store_file_document_id_idx", "store_file", ["document_id"], schema=SCHEMA)
     op.create_index(
@@ -177,7 +214,7 @@ def _store_file() -> None:
     op.create_index(
         "store_file_unfinished_idx",
         "store_file",
-        ["id"],
+        ["project_id", "id"],
         schema=SCHEMA,
         postgresql_where=sa.text("status = 'in_progress'"),
     )
@@ -205,29 +242,37 @@ def _store_chunk() -> None:
 def _index() -> None:
     op.create_table(
         "segment",
+        # By a sequence of its own, so that a merge need not lock the store to name what it makes.
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("vector_store_id", sa.Uuid(), nullable=False),
-        sa.Column("segment", sa.Integer(), nullable=False),
         *_tenant(),
-        sa.Column("level", sa.SmallInteger(), server_default="0", nullable=False),
-        sa.Column("chunks", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("vector_store_id", "segment", name="segment_pkey"),
+        sa.Column("first_number", sa.Integer(), nullable=False),
+        sa.Column("end_number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="segment_pkey"),
+        sa.UniqueConstraint("vector_store_id", "first_number", name="segment_vector_store_id_first_number_key"),
         _of_store("segment"),
+        sa.CheckConstraint("first_number < end_number", name=op.f("segment_not_empty_check")),
         schema=SCHEMA,
     )
     op.create_table(
         "posting",
-        sa.Column("vector_store_id", sa.Uuid(), nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), nullable=False),
         sa.Column("term", sa.BigInteger(), nullable=False),
-        sa.Column("segment", sa.Integer(), nullable=False),
         *_tenant(),
+        sa.Column("chunks", sa.Integer(), nullable=False),
         sa.Column("numbers", ARRAY(sa.Integer()), nullable=False),
         sa.Column("weights", ARRAY(sa.SmallInteger()), nullable=False),
-        sa.PrimaryKeyConstraint("vector_store_id", "term", "segment", name="posting_pkey"),
+        sa.PrimaryKeyConstraint("segment_id", "term", name="posting_pkey"),
         schema=SCHEMA,
     )
+    # Uncompressed: hashes of chunks' words hardly shrink, and a search reads whole lists.
+    for column in ("numbers", "weights"):
+        op.execute(f"alter table ali.posting alter column {column} set storage external")
 
 
 def downgrade() -> None:
+    for name in TRIGGERS:
+        op.execute(f"drop function ali.{name}() cascade")
     for signature in (*SIGNATURES, *INDEX_SIGNATURES):
         op.execute(f"drop function ali.{signature}")
     for table in reversed(_TABLES):
