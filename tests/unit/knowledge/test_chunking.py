@@ -34,6 +34,11 @@ Art. 10. Esta lei entra em vigor.
 
 Art. 10-A. Revogam-se as disposições em contrário.
 """
+CONTRACT = """CLÁUSULA PRIMEIRA - Objeto.
+CLÁUSULA SEGUNDA - Preço.
+Parágrafo único. É fixo.
+CLÁUSULA TERCEIRA - Foro.
+"""
 
 
 def whole(text: str, **more: object) -> Content:
@@ -128,7 +133,7 @@ def test_a_chunk_that_begins_within_an_article_has_its_path() -> None:
         ("Section 1. Short title.\n(a) One.\n(1) Two.\n(2) Three.\n(b) Four.\nSection 2. X.\nSection 3. Y.\n", "Three",
          "Section 1(a)(2)"),
         ("Article 1\nA.\nArticle 2\nB.\nArticle 3\nC.\n", "B.", "Article 2"),
-        ("CLÁUSULA PRIMEIRA - Objeto.\nCLÁUSULA SEGUNDA - Preço.\nParágrafo único. É fixo.\nCLÁUSULA TERCEIRA - Foro.\n", "fixo", "Cláusula segunda, parágrafo único"),
+        (CONTRACT, "fixo", "Cláusula segunda, parágrafo único"),
         ("Cláusula 1ª Objeto.\nCláusula 2ª Preço.\nCláusula 3ª Foro.\n", "Preço", "Cláusula 2ª"),
         ("ARTIGO 1º - Um.\nARTIGO 2º - Dois.\nARTIGO 3º - Três.\n", "Dois", "Art. 2º"),
         ("Art. 1.º Um.\nArt. 2.º Dois.\nArt. 1.024. Três.\n", "Três", "Art. 1.024"),

@@ -61,13 +61,18 @@ class Writer:
     _total: int = 0
     _headings: list[Heading] = field(default_factory=list)
     _tables: list[Table] = field(default_factory=list)
+    _table: tuple[int, int, int] | None = None
+    """Of the table that is being written: where it begins, where its first row ends, and its rows."""
 
     def paragraph(self, text: str, *, close: bool = False) -> None:
         """A block of text; a `close` one (an item of a list) stands on the line after the one before."""
-        self._block(_clean(text), "\n" if close else "\n\n")
+        self.end_table()
+        under_title = self._headings and self._headings[-1].end == self._length > 0
+        self._block(_clean(text), "\n" if close and not under_title else "\n\n")
 
     def heading(self, text: str, *, level: int) -> None:
         """A title, on one line."""
+        self.end_table()
         title = " ".join(_clean(text).split())
         if not title:
             return
@@ -83,14 +88,29 @@ class Writer:
                 for cell in row:
                     self.paragraph(cell)
             return
-        start = self._block(_row(lines[0]), "\n\n")
-        head_end = self._length
-        for row in lines[1:]:
-            self._block(_row(row), "\n")
-        self._tables.append(Table(len(self._pages), start, head_end, self._length))
+        self.end_table()
+        for row in lines:
+            self.row(row)
+        self.end_table()
+
+    def row(self, cells: Sequence[str]) -> None:
+        """A row of a table: the first one, which names the columns, or one after it. `end_table` comes last."""
+        line = _row([" ".join(_clean(cell).split()) for cell in cells])
+        if not line:
+            return
+        start = self._block(line, "\n" if self._table else "\n\n")
+        head = self._table or (start, self._length, 0)
+        self._table = (head[0], head[1], head[2] + 1)
+
+    def end_table(self) -> None:
+        """No further row follows. One row alone was none."""
+        if self._table and self._table[2] > 1:
+            self._tables.append(Table(len(self._pages), self._table[0], self._table[1], self._length))
+        self._table = None
 
     def next_page(self) -> None:
         """What follows stands on another page."""
+        self.end_table()
         self._pages.append("".join(self._parts))
         self._parts.clear()
         self._length = 0
@@ -134,7 +154,7 @@ def too_long(name: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return " | ".join(cells).rstrip(" |") or "|"
+    return " | ".join(cells).rstrip(" |")
 
 
 def _clean(text: str) -> str:

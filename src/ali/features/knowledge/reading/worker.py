@@ -22,8 +22,8 @@ from ali.features.knowledge.chunk import Prepared
 from ali.features.knowledge.reading.content import is_empty
 from ali.features.knowledge.reading.cutting import chunks_of, read_chunking
 from ali.features.knowledge.reading.failures import FAULT, INVALID, ReadingFailed
-from ali.features.knowledge.reading.formats import read_content
 from ali.features.knowledge.reading.frames import LENGTH, MAX_FRAME_BYTES, Event, Order, framed
+from ali.features.knowledge.reading.opening import read_content
 from ali.features.knowledge.reading.recognition import Recognition
 from ali.features.knowledge.reading.watch import Watch
 

@@ -18,6 +18,7 @@ _MARKDOWN = re.compile(
     )""",
     re.VERBOSE | re.MULTILINE,
 )
+_MATTER = re.compile(r"---[ \t]*\n(?:(?!---[ \t]*\n)[^\n]*\n){0,200}---[ \t]*(?:\n|\Z)")
 _ROWS = re.compile(r"(?:[^\n]*\|[^\n]*(?:\n|\Z))*")
 
 
@@ -55,7 +56,8 @@ def markdown_structure(text: str) -> tuple[list[Heading], list[Table]]:
     """The titles and the tables of a Markdown text, outside its blocks of code."""
     headings: list[Heading] = []
     tables: list[Table] = []
-    at = 0
+    matter = _MATTER.match(text)
+    at = matter.end() if matter else 0
     while match := _MARKDOWN.search(text, at):
         at = max(match.end(), at + 1)
         if match["fence"]:
