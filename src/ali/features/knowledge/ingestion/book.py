@@ -15,7 +15,7 @@ from ali.features.knowledge.index import Document, StoreGone, write
 from ali.kernel.db import Pool, enter_project
 from ali.kernel.ids import uuid7
 
-_TAKE: Final = "select * from ali.take_store_files(%s, make_interval(secs => %s), %s)"
+_TAKE: Final = "select * from ali.take_store_files(%s, make_interval(secs => %s), %s, %s)"
 _REPORT: Final = "select * from ali.report_store_files(%s, %s, %s, %s)"
 _RELEASE: Final = "select ali.release_store_file(%s, %s, make_interval(secs => %s), %s)"
 _FAIL: Final = "select ali.fail_store_file(%s, %s, %s, %s)"
@@ -78,11 +78,16 @@ class Book:
         self._pool = pool
         self._instance_id = instance_id
         self._dead_after_s = dead_after_s
+        self._behind = UUID(int=0)
+        """The project that had the last turn."""
 
     async def take(self, at_most: int) -> list[Job]:
         """Files that wait, or whose process died, which are this process's from now on."""
-        rows = await self._rows(_TAKE, self._instance_id, self._dead_after_s, at_most)
-        return [Job(*row) for row in rows]
+        rows = await self._rows(_TAKE, self._instance_id, self._dead_after_s, at_most, self._behind)
+        jobs = [Job(*row) for row in rows]
+        if jobs:
+            self._behind = jobs[-1].project_id
+        return jobs
 
     async def report(self, progress: Mapping[UUID, tuple[int, int | None]]) -> set[UUID]:
         """Note pages done and in all; which of these files are still this process's."""

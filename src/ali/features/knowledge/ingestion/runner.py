@@ -1,6 +1,7 @@
 """Reads the files of all tenants' vector stores, beside or instead of serving requests."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +28,8 @@ class Ingestion:
         self._runs: dict[UUID, asyncio.Task[None]] = {}
         self._progress: Progress = {}
         self._to_release: dict[UUID, float] = {}
+        self._ended = asyncio.Event()
+        self._watched_s = 0.0
         self._draining = False
 
     @property
@@ -39,12 +42,13 @@ class Ingestion:
         try:
             while True:
                 try:
-                    await self._watch()
                     await self._release_ended()
                     await self._take()
+                    await self._pause()
+                    await self._watch()
                 except _DATABASE_AWAY as error:
                     log.warning("ingestion.database_away", error_type=type(error).__name__)
-                await asyncio.sleep(POLL_S)
+                    await asyncio.sleep(POLL_S)
         finally:
             await self._stop_all()
 
@@ -69,10 +73,19 @@ class Ingestion:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _pause(self) -> None:
+        """Until a reading has ended, and there is room for another; at most `POLL_S`."""
+        self._ended.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self._ended.wait()
+
     async def _watch(self) -> None:
         """Tell how far the files are, and stop reading those that are not this process's any more."""
-        if not self._runs:
+        now_s = asyncio.get_running_loop().time()
+        if not self._runs or now_s < self._watched_s + POLL_S / 2:
             return
+        self._watched_s = now_s
         told = {job: self._progress.get(job, (0, None)) for job in self._runs}
         ours = await self._means.book.report(told)
         for job in told.keys() - ours:
@@ -101,6 +114,7 @@ class Ingestion:
         finally:
             self._runs.pop(job.id, None)
             self._progress.pop(job.id, None)
+            self._ended.set()
 
     async def _release_ended(self) -> None:
         """Give back what this process holds and does not read; one that has ended is nobody's already."""
