@@ -226,7 +226,8 @@ async def test_files_of_a_project_with_many_leave_room_for_those_of_another(serv
             openai.AsyncOpenAI(base_url=asleep.openai_base_url, api_key=asleep.tenant.secret) as many,
             openai.AsyncOpenAI(base_url=asleep.openai_base_url, api_key=other.secret) as one,
         ):
-            of_many, of_one = [], []
+            of_many: list[str] = []
+            of_one: list[str] = []
             for client, files, count in ((many, of_many, 12), (one, of_one, 1)):
                 store = await client.vector_stores.create()
                 for n in range(count):

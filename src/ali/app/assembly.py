@@ -153,7 +153,7 @@ async def assemble(
         gateway=gateway,
         state=state,
         files=files,
-        vector_stores=VectorStores(pool, knowledge.searcher),
+        vector_stores=VectorStores(pool, knowledge.searcher, knowledge.activity),
         hmac_secret=hmac_secret,
     )
     assemble_batches(

@@ -6,8 +6,8 @@ the order of their identifiers, so that no two wait for each other.
 
 from typing import Final
 
-# Files that nobody reads, or a dead process did. Of each project the oldest, and the projects in turns, from the one that
-# comes behind `behind`: what one has under way already counts as its first turns, so that a thousand files of one leave
+# Files that nobody reads, or a dead process did. Of each project the oldest, and the projects in turns, from the one
+# behind `behind` on: what one has under way already counts as its first turns, so that a thousand files of one leave
 # room for another's.
 # The projects are stepped through by the index: the cost is that of the projects that wait, not of their files.
 TAKE_STORE_FILES: Final = """
