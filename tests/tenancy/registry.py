@@ -238,6 +238,14 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     f"GET {_STORE}/file_batches/{{batch_id}}/files": (
         Call(over="acting", ids=_FILE_BATCH, members={"after": "held", "before": "held"}),
     ),
+    f"POST {_STORE}/search": (
+        Call(over="acting", ids=_OF_A_STORE, body={"query": "Hello there", "rewrite_query": True}),
+        Call(
+            over="acting",
+            ids=_OF_A_STORE,
+            body={"query": ["Hello", "there"], "filters": {"type": "eq", "key": "year", "value": 2024}},
+        ),
+    ),
     # projects and their people
     f"GET {_PROJECTS}": _listing("within", "project"),
     f"POST {_PROJECTS}": (Call(over="organization", body={"name": "New"}),),

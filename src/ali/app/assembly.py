@@ -26,7 +26,6 @@ from ali.features.identity.housekeeping import Housekeeping
 from ali.features.identity.recognise_session import SessionRing
 from ali.features.keys.authenticate import Authenticator
 from ali.features.keys.recognise import KeyRing
-from ali.features.knowledge.retrieval import Searcher
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
@@ -140,14 +139,21 @@ async def assemble(
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
-    assemble_knowledge(api, settings, pool=pool)
+    knowledge = assemble_knowledge(
+        *(api, settings, stack),
+        pool=pool,
+        files=files,
+        metrics=metrics,
+        instance_id=instance_id,
+        hmac_secret=hmac_secret,
+    )
     state = ResponseState(pool, instance_id=instance_id)
     assemble_responses(
         *(api, settings, stack),
         gateway=gateway,
         state=state,
         files=files,
-        vector_stores=VectorStores(pool, Searcher(pool, hmac_secret=hmac_secret, metrics=metrics)),
+        vector_stores=VectorStores(pool, knowledge.searcher, knowledge.activity),
         hmac_secret=hmac_secret,
     )
     assemble_batches(

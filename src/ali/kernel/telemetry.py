@@ -148,6 +148,22 @@ class Metrics:
             ["dialect", "outcome"],
             registry=self.registry,
         )
+        self.store_files = Counter(
+            "ali_store_files_total",
+            "Files of vector stores by what became of their reading (completed, linked to a document that was there, "
+            "failed, dropped as nobody wanted it any more), and how often one was tried again (tried_again).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.store_file_seconds = Histogram(
+            "ali_store_file_duration_seconds",
+            "From the claim of a vector store's file to the end of its reading.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.readings = Gauge(
+            "ali_readings_in_progress", "Files of vector stores being read by this process.", registry=self.registry
+        )
         self.embeddings = Counter(
             "ali_embeddings_total",
             "Passages that were to get a vector, by what became of it (embedded, cached, postponed).",

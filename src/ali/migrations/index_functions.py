@@ -312,8 +312,8 @@ language sql stable security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
-# Of a store that is gone or has expired: some of its chunks and postings. How many rows went; 0: none is left. The store's
-# documents are whoever's that deletes the store.
+# Of a store that is gone or has expired: some of its chunks and postings. How many rows went; 0 when none is left. The
+# store's documents are whoever's that deletes the store.
 CLEAR_INDEX: Final = """
 create function ali.clear_index(store uuid, at_most integer) returns bigint
 language plpgsql security definer set search_path = pg_catalog, ali as $$

@@ -6,11 +6,12 @@ the order of their identifiers, so that no two wait for each other.
 
 from typing import Final
 
-# Files that nobody reads, or a dead process did. Of each project the oldest, and the projects in turns: what one of
-# them has under way already counts as its first turns, so that a thousand files of one leave room for another's.
+# Files that nobody reads, or a dead process did. Of each project the oldest, and the projects in turns, from the one
+# behind `behind` on: what one has under way already counts as its first turns, so that a thousand files of one leave
+# room for another's.
 # The projects are stepped through by the index: the cost is that of the projects that wait, not of their files.
 TAKE_STORE_FILES: Final = """
-create function ali.take_store_files(instance uuid, dead_after interval, at_most integer) returns table (
+create function ali.take_store_files(instance uuid, dead_after interval, at_most integer, behind uuid) returns table (
     id uuid, vector_store_id uuid, organization_id uuid, project_id uuid, file_id uuid, chunking text, attempts integer
 )
 language plpgsql security definer set search_path = pg_catalog, ali as $$
@@ -31,7 +32,7 @@ begin
         ) as files
         from waiting w where w.project_id is not null
     ), chosen as (
-        select one.id, r.files + row_number() over (partition by r.project_id order by one.id) as turn
+        select one.id, r.project_id, r.files + row_number() over (partition by r.project_id order by one.id) as turn
         from running r cross join lateral (
             select f.id from ali.store_file f
             where f.project_id = r.project_id and f.status = 'in_progress'
@@ -42,9 +43,10 @@ begin
                         where i.id = f.instance_id and i.heartbeat_at >= now() - dead_after
                     )
                 ))
+                and exists (select from ali.vector_store s where s.id = f.vector_store_id and s.state = 'ready')
             order by f.id limit at_most
         ) one
-        order by turn, one.id limit at_most
+        order by turn, r.project_id <= behind, r.project_id limit at_most
     ), locked as (
         select f.id from ali.store_file f join chosen c on c.id = f.id
         where f.status = 'in_progress' and (f.instance_id is null or f.claimed_at < now() - dead_after)
@@ -67,8 +69,8 @@ begin
     where f.id = r.id and f.instance_id = instance and f.status = 'in_progress'
         and (f.pages_done, f.pages) is distinct from (r.pages_done, r.pages);
     return query
-    select f.id from ali.store_file f
-    where f.id = any(files) and f.instance_id = instance and f.status = 'in_progress';
+    select f.id from ali.store_file f join ali.vector_store s on s.id = f.vector_store_id
+    where f.id = any(files) and f.instance_id = instance and f.status = 'in_progress' and s.state = 'ready';
 end $$
 """
 
@@ -250,7 +252,7 @@ FUNCTIONS: Final[tuple[str, ...]] = (
     *(EXPIRE_VECTOR_STORES, LEAVING_VECTOR_STORES, EMPTY_VECTOR_STORE, LEFT_DOCUMENTS, REMOVE_LEFT_DOCUMENT),
 )
 SIGNATURES: Final[tuple[str, ...]] = (
-    "take_store_files(uuid, interval, integer)",
+    "take_store_files(uuid, interval, integer, uuid)",
     "report_store_files(uuid, uuid[], integer[], integer[])",
     "release_store_file(uuid, uuid, interval, boolean)",
     "fail_store_file(uuid, uuid, text, bytea)",

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.knowledge.account import Account
 from ali.features.knowledge.embedding.batching import MOST_TEXTS
@@ -15,9 +14,8 @@ from ali.features.knowledge.embedding.passage import passage_text
 from ali.features.knowledge.embedding.store import VectorStorage
 from ali.features.knowledge.embedding.vector import Vector
 from ali.features.knowledge.index import read_chunk
+from ali.kernel import log
 from ali.kernel.db import Pool
-
-log = structlog.get_logger(__name__)
 
 POLL_S: Final = 2.0
 _PLAN_EVERY_S: Final = 600.0

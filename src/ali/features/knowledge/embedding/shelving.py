@@ -5,12 +5,10 @@ from typing import Final
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.knowledge.embedding.store import EXACT_UP_TO
+from ali.kernel import log
 from ali.kernel.db import Pool
-
-log = structlog.get_logger(__name__)
 
 SHELVE_EVERY_S: Final = 15.0
 AT_ONCE: Final = 200

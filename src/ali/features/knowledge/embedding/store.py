@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import tuple_row
 from psycopg.types.multirange import Multirange
 
 from ali.features.knowledge.embedding.vector import Halfvec, HalfvecDumper, Vector, dimensions_of
+from ali.kernel import log
 from ali.kernel.db import Pool
-
-log = structlog.get_logger(__name__)
 
 EXACT_UP_TO: Final = 50_000
 """So many vectors are compared one by one; a store with more gets an index."""

@@ -160,6 +160,8 @@ class Reader:
         log.warning("reading.process_died", signal=ended_by)
         if ended_by in _TOO_LONG:
             return Event(kind="failed", code=INVALID, message=_slow(name))
+        if ended_by == signal.SIGKILL:  # not by what is in the file: its own limits end it in other ways
+            return Event(kind="failed", code=FAULT, message=f"The process that read {name} was killed. Add it anew.")
         return Event(
             kind="failed",
             code=INVALID,

@@ -1,7 +1,7 @@
 """What can be wrong with a vector store that is asked for.
 
 NotFound
-├── VectorStoreNotFound      404
+├── StoreGone                404  of `index`, which finds out too
 ├── VectorStoreFileNotFound  404  the file is not in the store
 └── FileBatchNotFound        404
 InvalidRequest
@@ -12,14 +12,9 @@ Conflict
 └── VectorStoreFileNotReady  409  the file was not read, or not yet
 """
 
+from ali.features.knowledge.index import StoreGone
 from ali.features.knowledge.naming import STORABLE
 from ali.kernel.errors import Conflict, InvalidRequest, NotFound
-
-
-class VectorStoreNotFound(NotFound):
-    """404: no such vector store in this project."""
-
-    code = "vector_store_not_found"
 
 
 class VectorStoreFileNotFound(NotFound):
@@ -58,9 +53,9 @@ class VectorStoreFileNotReady(Conflict):
     code = "vector_store_file_not_ready"
 
 
-def store_not_found(param: str = "vector_store_id") -> VectorStoreNotFound:
+def store_not_found(param: str = "vector_store_id") -> StoreGone:
     """There is no such store, or it is another project's; the two have one answer, which repeats no identifier."""
-    return VectorStoreNotFound(
+    return StoreGone(
         "There is no such vector store in this project. GET /v1/vector_stores lists those there are.", param=param
     )
 
@@ -94,9 +89,11 @@ def store_full(most: int) -> VectorStoreFull:
     )
 
 
-def store_expired() -> VectorStoreExpired:
+def store_expired(param: str | None = None) -> VectorStoreExpired:
     """A store whose time is over."""
-    return VectorStoreExpired("The vector store has expired, and its files are gone from it. Create another.")
+    return VectorStoreExpired(
+        "The vector store has expired, and its files are gone from it. Create another.", param=param
+    )
 
 
 def file_not_ready(status: str) -> VectorStoreFileNotReady:

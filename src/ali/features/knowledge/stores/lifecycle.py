@@ -72,7 +72,7 @@ async def found(
     for_update: bool = False,
     param: str = "vector_store_id",
 ) -> VectorStore:
-    """One store. One statement. Raises `VectorStoreNotFound`; None is an identifier of nothing."""
+    """One store. One statement. Raises `StoreGone`; None is an identifier of nothing."""
     statement = select(VectorStore).where(
         VectorStore.project_id == home.project_id, VectorStore.state != "gone", VectorStore.id == store_id
     )
@@ -83,7 +83,7 @@ async def found(
 
 
 async def usable(session: AsyncSession, store_id: UUID | None, *, home: Home) -> VectorStore:
-    """One store to be searched, or added to. Raises `VectorStoreNotFound`, `VectorStoreExpired`."""
+    """One store to be searched, or added to. Raises `StoreGone`, `VectorStoreExpired`."""
     store = await found(session, store_id, home=home)
     if is_expired(store):
         raise store_expired()
@@ -93,7 +93,7 @@ async def usable(session: AsyncSession, store_id: UUID | None, *, home: Home) ->
 async def change(
     session: AsyncSession, store_id: UUID | None, wanted: Change, *, home: Home, actor: Actor
 ) -> VectorStore:
-    """Change a store, on record. Raises `VectorStoreNotFound`; `VectorStoreExpired` where it shall live longer."""
+    """Change a store, on record. Raises `StoreGone`; `VectorStoreExpired` where it shall live longer."""
     store = await found(session, store_id, home=home, for_update=True)
     if wanted.name is not None:
         store.name = wanted.name.encode()
@@ -112,7 +112,7 @@ async def change(
 async def remove(session: AsyncSession, store_id: UUID | None, *, home: Home, actor: Actor) -> None:
     """Delete a store, on record: nobody finds anything in it any more, and what it holds goes within moments.
 
-    Its files stay. Raises `VectorStoreNotFound`.
+    Its files stay. Raises `StoreGone`.
     """
     store = await found(session, store_id, home=home, for_update=True)
     store.state = "gone"
