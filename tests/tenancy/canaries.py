@@ -48,6 +48,7 @@ PASTED: Final = Canary(
         "batch.anthropic_beta",
         "batch.model",
         "file.name",
+        "upload.name",
         *("vector_store.name", "vector_store.description", "vector_store.metadata", "store_file.attributes"),
     }
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose

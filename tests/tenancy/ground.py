@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 
 from ali.features.batches.naming import BATCH, MESSAGE_BATCH, MESSAGE_RESULTS
-from ali.features.files.naming import FILE
+from ali.features.files.naming import FILE, UPLOAD
 from ali.features.identity.naming import Kind, named
 from ali.features.keys.secret import digest, hint, mint
 from ali.features.knowledge.naming import FILE_BATCH, VECTOR_STORE
@@ -41,6 +41,7 @@ PREFIXES: Final[Mapping[str, str]] = {
     "response": Kind.RESPONSE.value,
     "completion": "chatcmpl-",
     "file": FILE,
+    "upload": UPLOAD,
     "batch": BATCH,
     "message_batch": MESSAGE_BATCH,
     "ended_message_batch": MESSAGE_BATCH,
@@ -55,7 +56,7 @@ with a second factor; `held` and `file_batch` are a vector store's file, and the
 
 OF_A_PROJECT: Final = (
     *("member", "account", "key", "budget", "limit", "event", "conversation", "response", "completion"),
-    *("file", "batch", "message_batch", "ended_message_batch"),
+    *("file", "upload", "batch", "message_batch", "ended_message_batch"),
     *("storable", "vector_store"),
 )
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
@@ -237,7 +238,7 @@ class Ground:
                 self.session(made, organization, person)
             case "completion" | "conversation" | "response":
                 self._said(kind, made, organization, project)
-            case "file" | "storable" | "vector_store" | "batch" | "message_batch" | "ended_message_batch":
+            case "file" | "upload" | "storable" | "vector_store" | "batch" | "message_batch" | "ended_message_batch":
                 self.filed(made, organization, project, kind=kind)
             case _:
                 raise ValueError(kind)
@@ -289,11 +290,17 @@ class Ground:
         return name
 
     def filed(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
-        """A file, or a batch or vector store over one."""
+        """A file, an upload that becomes one, or a batch or vector store over one."""
         if kind in ("file", "storable"):
             self.file(made, organization, project, purpose="batch" if kind == "file" else "assistants")
         elif kind == "vector_store":
             self.vector_store(made, organization, project)
+        elif kind == "upload":
+            self.run(
+                "insert into ali.upload (id, organization_id, project_id, purpose, name, size_bytes, expires_at)"
+                " values (%s, %s, %s, 'user_data', 'a file', 0, now() + interval '1 hour')",
+                *(made, organization, project),
+            )
         else:
             self.batch(made, organization, project, kind=kind)
 
@@ -432,10 +439,10 @@ def neighbour_of(name: str) -> str:
 
 
 def as_form(fields: Mapping[str, str]) -> bytes:
-    """A request's multipart body; the field `file` is a file."""
+    """A request's multipart body; the fields `file` and `data` are files."""
     parts = (
         f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"'
-        + ('; filename="a file"' if name == "file" else "")
+        + ('; filename="a file"' if name in ("file", "data") else "")
         + f"\r\n\r\n{value}\r\n"
         for name, value in fields.items()
     )

@@ -95,6 +95,13 @@ _HELLO: Final = [{"role": "user", "content": "Hello there"}]
 _CHAT: Final[dict[str, Any]] = {"model": "gpt-4.1", "messages": _HELLO}
 _MESSAGE: Final[dict[str, Any]] = {"model": "claude-sonnet-5-5", "messages": _HELLO, "max_tokens": 50}
 
+_IN_ANTHROPIC: Final = {"anthropic-version": "2023-06-01"}
+_UPLOAD: Final = "/v1/uploads/{upload_id}"
+_IN_UPLOAD: Final = {"upload_id": "upload"}
+_CHAT_FILE: Final = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "{file_id}"}}]}]
+_FILE_BLOCK: Final = {"type": "document", "source": {"type": "file", "file_id": "{file_id}"}}
+_MESSAGES_FILE: Final = [{"role": "user", "content": [_FILE_BLOCK]}]
+
 _SIGNED_IN: Final = "update ali.session set ended_at = null, end_reason = null where organization_id = %(organization)s"
 
 REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
@@ -109,6 +116,7 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_CHAT | {"store": True, "metadata": {"about": "greetings"}}),
         Call(over="acting", body=_CHAT | {"stream": True}),
         Call(over="acting", body=_MESSAGE),
+        Call(over="acting", ids={"file_id": "file"}, body={**_CHAT, "messages": _CHAT_FILE}),
     ),
     _COMPLETIONS: (Call(over="acting", members={"after": "completion"}),),
     f"{_COMPLETIONS}/{{completion_id}}": (Call(over="acting", ids=_ONE_COMPLETION),),
@@ -122,8 +130,16 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     "POST /v1/messages": (
         Call(over="acting", body=_MESSAGE),
         Call(over="acting", body=_MESSAGE | {"stream": True}),
+        Call(over="acting", ids={"file_id": "file"}, body={**_MESSAGE, "messages": _MESSAGES_FILE}),
     ),
-    "POST /v1/messages/count_tokens": (Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),),
+    "POST /v1/messages/count_tokens": (
+        Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),
+        Call(
+            over="acting",
+            ids={"file_id": "file"},
+            body={"model": "claude-sonnet-5-5", "messages": _MESSAGES_FILE},
+        ),
+    ),
     # responses
     "POST /v1/responses": (
         Call(over="acting", body=_RESPONSE),
@@ -183,11 +199,33 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     f"GET {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     f"DELETE {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     # files and batches
-    "POST /v1/files": (Call(over="acting", form={"purpose": "batch", "file": "A file"}),),
-    "GET /v1/files": (Call(over="acting", cursors={"after": "file"}),),
-    "GET /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
-    "DELETE /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
+    "POST /v1/files": (
+        Call(over="acting", form={"purpose": "batch", "file": "A file"}),
+        Call(over="acting", form={"file": "A file"}, headers=_IN_ANTHROPIC),
+    ),
+    "GET /v1/files": (
+        Call(over="acting", cursors={"after": "file"}),
+        Call(over="acting", cursors={"after_id": "file", "before_id": "file"}, headers=_IN_ANTHROPIC),
+        Call(over="acting", filters={"ids": "file"}, headers=_IN_ANTHROPIC),
+    ),
+    "GET /v1/files/{file_id}": (
+        Call(over="acting", ids={"file_id": "file"}),
+        Call(over="acting", ids={"file_id": "file"}, headers=_IN_ANTHROPIC),
+    ),
+    "DELETE /v1/files/{file_id}": (
+        Call(over="acting", ids={"file_id": "file"}),
+        Call(over="acting", ids={"file_id": "file"}, headers=_IN_ANTHROPIC),
+    ),
     "GET /v1/files/{file_id}/content": (Call(over="acting", ids={"file_id": "file"}),),
+    "POST /v1/uploads": (
+        Call(
+            over="acting",
+            body={"bytes": 1, "filename": "a file", "mime_type": "text/plain", "purpose": "user_data"},
+        ),
+    ),
+    f"POST {_UPLOAD}/parts": (Call(over="acting", ids=_IN_UPLOAD, form={"data": "A part"}),),
+    f"POST {_UPLOAD}/complete": (Call(over="acting", ids=_IN_UPLOAD, body={"part_ids": []}),),
+    f"POST {_UPLOAD}/cancel": (Call(over="acting", ids=_IN_UPLOAD),),
     "POST /v1/batches": (
         Call(
             over="acting",

@@ -120,7 +120,7 @@ async def assemble(
         max_body_bytes=settings.max_body_bytes,
         wait_s=settings.idempotency_wait_s,
     )
-    files = assemble_files(api, settings, stack, pool=pool)
+    files = assemble_files(api, settings, stack, pool=pool, metrics=metrics)
     api.state.gateway = gateway = Gateway(
         authenticator=authenticator,
         router=router,

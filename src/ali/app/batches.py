@@ -26,7 +26,9 @@ _DRAIN_S: Final = 1.0
 """What lines of batches get to end once the requests have had their time; others run them again."""
 
 
-def assemble_files(api: FastAPI, settings: Settings, stack: AsyncExitStack, *, pool: Pool) -> FileStore:
+def assemble_files(
+    api: FastAPI, settings: Settings, stack: AsyncExitStack, *, pool: Pool, metrics: Metrics
+) -> FileStore:
     """Build where files are kept, and start its chore where `ALI_BACKGROUND` says that it runs here."""
     objects = Objects(settings.objects)
     stack.push_async_callback(objects.close)
@@ -34,6 +36,7 @@ def assemble_files(api: FastAPI, settings: Settings, stack: AsyncExitStack, *, p
         *(api.state.sessions, pool, objects),
         max_bytes=settings.max_file_bytes,
         max_project_bytes=settings.max_project_file_bytes,
+        metrics=metrics,
     )
     api.state.files = files
     api.state.uploads = Uploads(api.state.sessions, files, max_bytes=settings.max_upload_bytes)

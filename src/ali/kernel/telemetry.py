@@ -193,6 +193,13 @@ class Metrics:
         self.index_merges = Counter(
             "ali_index_merges_total", "Merges of segments of vector stores' indexes.", registry=self.registry
         )
+        self.file_bytes = Counter(
+            "ali_file_bytes_total",
+            "Bytes of files and parts that were taken, by whether they are stored for it or shared with a file of the "
+            "same content (stored, shared).",
+            ["result"],
+            registry=self.registry,
+        )
         self.budget_refusals = Counter(
             "ali_budget_refusals_total",
             "Requests that a hard budget refused, by what it is of and its period.",

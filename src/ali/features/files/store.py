@@ -32,6 +32,7 @@ from ali.kernel.db import Pool, enter_tenant
 from ali.kernel.errors import AliError, InvalidRequest, PayloadTooLarge
 from ali.kernel.ids import uuid7
 from ali.kernel.objects import ObjectMissing, Objects, ObjectsUnavailable
+from ali.kernel.telemetry import Metrics
 
 SWEEP_S: Final = 10.0
 """How long the object of a deleted file stays at most, as long as the object store answers."""
@@ -71,12 +72,14 @@ class FileStore:
         *,
         max_bytes: int,
         max_project_bytes: int | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._sessions = sessions
         self._pool = pool
         self.objects = objects
         self.max_bytes = max_bytes
         self._max_project_bytes = max_project_bytes
+        self._metrics = metrics
 
     async def begin(
         self,
@@ -183,6 +186,8 @@ class FileStore:
         )
         if row is None:
             raise queries.missing()
+        if self._metrics is not None:
+            self._metrics.file_bytes.labels("shared" if spare else "stored").inc(written.size_bytes)
         return row, spare
 
     async def clear_spare(self, spare: Spare | None) -> None:
