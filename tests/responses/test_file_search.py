@@ -3,20 +3,26 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import openai
+import psycopg
 import pytest
+from mcp.server.mcpserver import MCPServer
 from openai.types.responses import Response, ResponseCompletedEvent, ResponseFileSearchToolCall, ResponseOutputMessage
 
 from ali.ops.simulator import Answer, ReceivedRequest, Simulator, ToolCall
+from ali.providers.turns.tool_names import mcp_function_name
 from tests.contract.judges import CLAUDE, openai_client
 from tests.contract.response_events import judged
 from tests.fixtures.database import make_tenant
 from tests.fixtures.service import Serve, Service
 from tests.responses.conftest import behind
 from tests.responses.shelved import ACT, GUIDE, Shelf
+from tests.responses.sockets import socket
+from tests.unit.mcp.servers import served
 
 NATIVE = "gpt-4.1"
 LOCAL = "local/gpt-4.1"
@@ -127,7 +133,7 @@ async def test_the_model_searches_and_cites_page_and_article(
     assert cited[1]["cited_text"] == "§ 3º As férias podem ser acumuladas até o máximo de dois períodos."
     assert all(shelf.is_verbatim(one["citation"], file_id=one["file_id"]) for one in found)
     assert kinds.count("response.output_text.annotation.added") == 3
-    assert service.app.api.state.gateway.metrics.citations.labels("dropped")._value.get() == 1  # noqa: SLF001
+    assert service.app.api.state.gateway.metrics.citations.labels("dropped")._value.get() == 1
 
 
 @EVERY_UPSTREAM
@@ -494,7 +500,7 @@ async def test_it_abstains_in_the_questions_language(
         )
         assert found.output_text.startswith("Passages found in the files:")
         assert "every Monday morning" in found.output_text
-        assert [one["filename"] for one in citations_of(found)][0] == "guide.pdf"
+        assert next(one["filename"] for one in citations_of(found)) == "guide.pdf"
 
 
 async def test_a_question_that_goes_on_from_another_is_searched_with_it(
@@ -512,3 +518,157 @@ async def test_a_question_that_goes_on_from_another_is_searched_with_it(
     assert search.queries == ["E qual é o adicional noturno?", f"{QUESTION} E qual é o adicional noturno?"]
     assert "vinte e cinco por cento" in second.output_text
     assert citations_of(second)[0]["citation"]["article"] == "Art. 8º"
+
+
+@EVERY_UPSTREAM
+async def test_the_simulated_model_can_be_told_to_search_and_to_cite(
+    service: Service, simulator: Simulator, shelf: Shelf, model: str
+) -> None:
+    asked = 'Férias? [[tool:file_search {"queries":["férias"]}]] [[then:Trinta 【c1】, diz a lei 【c77】.]]'
+    async with openai_client(service) as client:
+        made = await client.responses.create(model=model, input=asked, tools=[shelf.tool()])
+    assert made.output_text == "Trinta, diz a lei."
+    assert [(one["index"], one["filename"]) for one in citations_of(made)] == [(6, "lei-1234.pdf")]
+
+
+@pytest.mark.parametrize("model", [NATIVE, LOCAL, CLAUDE, EXTRACTIVE])
+async def test_over_a_socket_it_is_the_same_and_goes_on_without_being_stored(
+    service: Service, simulator: Simulator, shelf: Shelf, model: str
+) -> None:
+    simulator.default = answering("Trinta {a}.", a="férias anuais")
+    async with socket(service) as heard:
+        first = await heard.answer(model=model, input=QUESTION, tools=[shelf.tool()], store=False)
+        assert [event.type for event in heard.events if "file_search" in event.type] == [
+            "response.file_search_call.in_progress",
+            "response.file_search_call.searching",
+            "response.file_search_call.completed",
+        ]
+        [search] = searches_of(first.response)
+        assert search.results is None
+        assert citations_of(first.response)[0]["citation"]["article"] == "Art. 7º"
+        simulator.default = answering("Acumulam {a}.", a="As férias podem")
+        second = await heard.answer(
+            model=model,
+            input="Podem ser acumuladas as férias?",
+            tools=[shelf.tool()],
+            store=False,
+            previous_response_id=first.response.id,
+        )
+        articles = [one["citation"]["article"] for one in citations_of(second.response)]
+        assert "Art. 7º, § 3º" in articles
+        if model != EXTRACTIVE:
+            assert searches_of(second.response) == [], "what was found before is remembered with its passages"
+
+
+@EVERY_UPSTREAM
+async def test_searches_and_tools_of_mcp_servers_run_side_by_side(
+    serve: Serve, simulator: Simulator, model: str
+) -> None:
+    server: MCPServer[Any] = MCPServer("dice")
+
+    @server.tool()
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    sum_of = ToolCall(name=mcp_function_name("dice", "add"), id="call_2", arguments={"a": 20, "b": 22})
+    simulator.script(Answer(tool_calls=(SEARCH, sum_of, replace(SEARCH, id="call_4"))), Answer(text="42 days 【c1】."))
+    async with served(server) as (dice, _):
+        allowed = {"mcp_servers": [{"url": dice.url}], "outbound_allowed_hosts": [dice.host]}
+        async with serve(**behind(simulator), **allowed) as service, openai_client(service) as client:
+            shelf = Shelf(service.tenant).make()
+            await shelf.put("lei.pdf", ACT)
+            remote: Any = {
+                "type": "mcp",
+                "server_label": "dice",
+                "server_url": dice.url,
+                "require_approval": "never",
+            }
+            made = await client.responses.create(
+                model=model, input=QUESTION, tools=[shelf.tool(), remote], max_tool_calls=2
+            )
+    assert [(item.type, getattr(item, "status", None)) for item in made.output] == [
+        ("mcp_list_tools", None),
+        ("file_search_call", "completed"),
+        ("mcp_call", "completed"),
+        ("file_search_call", "failed"),
+        ("message", "completed"),
+    ]
+    assert made.output_text == "42 days."
+    assert len(citations_of(made)) == 1
+    assert "42" in told_to_model(simulator.last)
+
+
+async def test_a_search_that_fails_is_told_to_the_model_and_the_response_goes_on(
+    service: Service, simulator: Simulator, shelf: Shelf
+) -> None:
+    simulator.script(Answer(tool_calls=(SEARCH,)), Answer(text="I could not look."))
+    stuck = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with (
+        await psycopg.AsyncConnection.connect(service.tenant.dsn) as owner,
+        openai_client(service) as client,
+    ):
+        await owner.execute("lock table ali.posting in access exclusive mode")
+        asking = asyncio.create_task(
+            client.responses.create(model=LOCAL, input=QUESTION, tools=[shelf.tool()])  # waits for the lock
+        )
+        async with asyncio.timeout(10):
+            while not await (await owner.execute(stuck)).fetchall():
+                await asyncio.sleep(0.05)
+        made = await asking
+    [search] = searches_of(made)
+    assert (search.status, made.status) == ("failed", "completed")
+    assert made.output_text == "I could not look."
+    assert service.gateway.metrics.file_searches.labels("failed")._value.get() == 1
+
+
+async def test_a_response_that_is_cancelled_while_it_searches_leaves_no_open_item(
+    service: Service, simulator: Simulator, shelf: Shelf
+) -> None:
+    simulator.script(Answer(tool_calls=(SEARCH,)))
+    with psycopg.connect(service.tenant.dsn) as owner:
+        owner.execute("lock table ali.store_chunk in access exclusive mode")
+        async with openai_client(service) as client:
+            made = await client.responses.create(model=LOCAL, input=QUESTION, tools=[shelf.tool()], background=True)
+            async with asyncio.timeout(10):
+                while not any(item.type == "file_search_call" for item in made.output):
+                    await asyncio.sleep(0.05)
+                    async for event in await client.responses.retrieve(made.id, stream=True):
+                        if event.type == "response.file_search_call.searching":
+                            break
+                    break
+            cancelled = await client.responses.cancel(made.id)
+            owner.rollback()
+            events = [event async for event in await client.responses.retrieve(made.id, stream=True)]
+    assert cancelled.status == "cancelled"
+    assert [(search.status, search.queries) for search in searches_of(cancelled)] == [
+        ("incomplete", ["férias do servidor"])
+    ]
+    assert [event.type for event in events][-2:] == ["response.output_item.done", "response.incomplete"]
+
+
+async def test_turns_cost_what_they_cost_and_searches_nothing(
+    service: Service, simulator: Simulator, shelf: Shelf
+) -> None:
+    simulator.default = answering("Trinta {a}.", a="férias anuais")
+    async with openai_client(service) as client:
+        made = await client.responses.create(model=NATIVE, input=QUESTION, tools=[shelf.tool()])
+    [record] = await service.records()
+    assert made.usage is not None
+    assert record["input_tokens"] == made.usage.input_tokens
+    assert record["output_tokens"] == made.usage.output_tokens
+    assert record["outcome"] == "ok"
+    assert made.usage.input_tokens > 300, "both turns, the passages among them"
+
+
+async def test_tokens_are_counted_with_the_function_that_the_model_is_shown(
+    service: Service, simulator: Simulator, shelf: Shelf
+) -> None:
+    async with openai_client(service) as client:
+        for model in (NATIVE, LOCAL, CLAUDE):
+            plain = await client.responses.input_tokens.count(model=model, input=QUESTION)
+            counted = await client.responses.input_tokens.count(
+                model=model, input=QUESTION, tools=[shelf.tool()], tool_choice={"type": "file_search"}
+            )
+            assert counted.input_tokens > plain.input_tokens + 50
+    assert all(b"vs_" not in request.body for request in simulator.requests)
