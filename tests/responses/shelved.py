@@ -14,9 +14,10 @@ from ali.features.files.naming import file_name
 from ali.features.knowledge.analysis import index_terms
 from ali.features.knowledge.chunk import Prepared
 from ali.features.knowledge.index import Document, index_key, write
+from ali.features.knowledge.naming import store_name
 from ali.features.knowledge.reading.content import Content
 from ali.features.knowledge.reading.cutting import chunks_of
-from ali.kernel.ids import shown_id, uuid7
+from ali.kernel.ids import uuid7
 from tests.fixtures.database import HMAC_SECRET, Tenant
 
 ACT: Final = (
@@ -50,7 +51,7 @@ class Shelf:
     @property
     def name(self) -> str:
         """The store's identifier, as callers know it."""
-        return shown_id("vs_", self.id)
+        return store_name(self.id)
 
     def tool(self, **members: Any) -> Any:  # noqa: ANN401 - a request's members
         """The tool that searches it."""

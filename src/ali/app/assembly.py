@@ -147,7 +147,9 @@ async def assemble(
         gateway=gateway,
         state=state,
         files=files,
-        vector_stores=VectorStores(pool, Searcher(pool, hmac_secret=hmac_secret, metrics=metrics)),
+        vector_stores=VectorStores(
+            pool, Searcher(pool, hmac_secret=hmac_secret, metrics=metrics), api.state.knowledge.activity
+        ),
         hmac_secret=hmac_secret,
     )
     assemble_batches(

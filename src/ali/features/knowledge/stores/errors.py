@@ -94,9 +94,11 @@ def store_full(most: int) -> VectorStoreFull:
     )
 
 
-def store_expired() -> VectorStoreExpired:
+def store_expired(param: str | None = None) -> VectorStoreExpired:
     """A store whose time is over."""
-    return VectorStoreExpired("The vector store has expired, and its files are gone from it. Create another.")
+    return VectorStoreExpired(
+        "The vector store has expired, and its files are gone from it. Create another.", param=param
+    )
 
 
 def file_not_ready(status: str) -> VectorStoreFileNotReady:

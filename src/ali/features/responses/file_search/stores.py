@@ -7,15 +7,15 @@ from typing import Final
 import psycopg
 import psycopg_pool
 
+from ali.features.knowledge.activity import Activity
 from ali.features.knowledge.chunk import Found
-from ali.features.knowledge.index import StoreGone
 from ali.features.knowledge.presence import present
 from ali.features.knowledge.retrieval import Searcher
+from ali.features.knowledge.stores.errors import store_expired, store_not_found
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.file_search.tool import FileSearchTool
 from ali.features.responses.state import Place
 from ali.kernel.db import Pool
-from ali.kernel.errors import Conflict
 
 _DOWN: Final = "The database does not answer, so files cannot be searched. Try again in a few seconds."
 
@@ -23,14 +23,15 @@ _DOWN: Final = "The database does not answer, so files cannot be searched. Try a
 class VectorStores:
     """One for the process."""
 
-    def __init__(self, pool: Pool, searcher: Searcher) -> None:
+    def __init__(self, pool: Pool, searcher: Searcher, activity: Activity) -> None:
         self._pool = pool
         self._searcher = searcher
+        self._activity = activity
 
     async def require(self, tool: FileSearchTool, place: Place) -> None:
         """That all of the tool's stores can be searched. One round trip.
 
-        Raises `NotFound` for one that is not the project's, `Conflict` for one that has expired, `StateUnavailable`.
+        Raises `VectorStoreNotFound`, `VectorStoreExpired`, `StateUnavailable`.
         """
         async with _reachable():
             there = await present(
@@ -42,19 +43,13 @@ class VectorStores:
         for at, store in enumerate(tool.stores):
             param = f"{tool.param}[{at}]"
             if store not in there:
-                raise StoreGone(
-                    "There is no such vector store in this project. GET /v1/vector_stores lists those there are.",
-                    param=param,
-                )
+                raise store_not_found(param)
             if not there[store]:
-                raise Conflict(
-                    "The vector store has expired, and its files are gone from it. Create another.",
-                    param=param,
-                    code="vector_store_expired",
-                )
+                raise store_expired(param)
 
     async def search(self, tool: FileSearchTool, place: Place, queries: Sequence[str]) -> list[Found]:
         """The passages that answer best, the best first, each once. Raises `QueryTooBroad`, `StateUnavailable`."""
+        await self._activity.note(place.project_id, tool.stores)
         async with _reachable():
             return await self._searcher.search(
                 organization_id=place.organization_id,
