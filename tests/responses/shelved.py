@@ -14,22 +14,29 @@ from ali.features.files.naming import file_name
 from ali.features.knowledge.analysis import index_terms
 from ali.features.knowledge.chunk import Prepared
 from ali.features.knowledge.index import Document, index_key, write
+from ali.features.knowledge.naming import store_name
 from ali.features.knowledge.reading.content import Content
 from ali.features.knowledge.reading.cutting import chunks_of
-from ali.kernel.ids import shown_id, uuid7
+from ali.kernel.ids import uuid7
 from tests.fixtures.database import HMAC_SECRET, Tenant
 
 ACT: Final = (
-    "LEI Nº 1.234\n\nTÍTULO II\nDos Direitos\n\nCAPÍTULO I\nDas Férias\n\n"
-    "Art. 7º São direitos do servidor:\nI - férias anuais de trinta dias;\nII - licença para capacitação.\n"
-    "§ 3º As férias podem ser acumuladas até o máximo de dois períodos.\n\n",
-    "Art. 8º O adicional noturno é de vinte e cinco por cento sobre a hora diurna.\n\n"
-    "Art. 9º Esta lei entra em vigor na data de sua publicação.\n",
+    (
+        "LEI Nº 1.234\n\nTÍTULO II\nDos Direitos\n\nCAPÍTULO I\nDas Férias\n\n"
+        "Art. 7º São direitos do servidor:\nI - férias anuais de trinta dias;\nII - licença para capacitação.\n"
+        "§ 3º As férias podem ser acumuladas até o máximo de dois períodos.\n\n"
+    ),
+    (
+        "Art. 8º O adicional noturno é de vinte e cinco por cento sobre a hora diurna.\n\n"
+        "Art. 9º Esta lei entra em vigor na data de sua publicação.\n"
+    ),
 )
 """An act of law on two pages."""
 GUIDE: Final = (
-    "How to get a parking space\n\nWrite to the front desk. Parking spaces are assigned every Monday morning. "
-    "Visitors park behind the building, and the gate closes at eight in the evening.\n",
+    (
+        "How to get a parking space\n\nWrite to the front desk. Parking spaces are assigned every Monday morning. "
+        "Visitors park behind the building, and the gate closes at eight in the evening.\n"
+    ),
 )
 
 
@@ -44,7 +51,7 @@ class Shelf:
     @property
     def name(self) -> str:
         """The store's identifier, as callers know it."""
-        return shown_id("vs_", self.id)
+        return store_name(self.id)
 
     def tool(self, **members: Any) -> Any:  # noqa: ANN401 - a request's members
         """The tool that searches it."""

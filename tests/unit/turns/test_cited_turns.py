@@ -192,7 +192,7 @@ def test_a_text_that_is_cut_off_in_a_mark_ends_before_it(wire: Wire) -> None:
 
 
 def test_log_probabilities_are_told_once_each() -> None:
-    logprobs = [
+    logprobs: list[Json] = [
         {"token": token, "bytes": list(token.encode()), "logprob": -0.5, "top_logprobs": []}
         for token in ("A", " 【", "c1", "】", ".", " 【c2】")
     ]

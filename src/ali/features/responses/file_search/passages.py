@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from ali.features.files.naming import file_name
 from ali.features.knowledge.chunk import Chunk, Found
+from ali.features.knowledge.naming import store_name
 from ali.features.knowledge.reading.places import place_of
-from ali.features.responses.file_search.tool import STORE_PREFIX
-from ali.kernel.ids import shown_id
 
 Json = dict[str, Any]
 
@@ -68,7 +67,7 @@ def passage_of(found: Found) -> Passage:
         text=chunk.text,
         score=round(found.score, 4),
         attributes=dict(found.attributes),
-        vector_store_id=shown_id(STORE_PREFIX, found.vector_store_id),
+        vector_store_id=store_name(found.vector_store_id),
         headings=chunk.headings,
         stretches=tuple(_stretches(chunk)),
         spans=tuple((span.at, span.page, span.start, span.end) for span in chunk.spans),

@@ -31,7 +31,7 @@ class VectorStores:
     async def require(self, tool: FileSearchTool, place: Place) -> None:
         """That all of the tool's stores can be searched. One round trip.
 
-        Raises `NotFound` for one that is not the project's, `Conflict` for one that has expired, `StateUnavailable`.
+        Raises `VectorStoreNotFound`, `VectorStoreExpired`, `StateUnavailable`.
         """
         async with _reachable():
             there = await present(
@@ -49,6 +49,7 @@ class VectorStores:
 
     async def search(self, tool: FileSearchTool, place: Place, queries: Sequence[str]) -> list[Found]:
         """The passages that answer best, the best first, each once. Raises `QueryTooBroad`, `StateUnavailable`."""
+        await self._activity.note(place.project_id, tool.stores)
         async with _reachable():
             await self._activity.note(place.project_id, tool.stores)
             return await self._searcher.search(

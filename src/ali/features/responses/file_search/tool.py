@@ -10,9 +10,9 @@ from uuid import UUID
 
 from ali.features.conversations.refusals import missing, too_many, wrong_type, wrong_value
 from ali.features.knowledge.filters import Filter, read_filter
+from ali.features.knowledge.naming import VECTOR_STORE, read_store
 from ali.features.responses.fields import Check, number, one_of, structure, whole
 from ali.kernel.errors import InvalidRequest
-from ali.kernel.ids import read_id
 from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
@@ -21,7 +21,6 @@ MOST_STORES: Final = 16
 USUAL_RESULTS: Final = 20
 MOST_RESULTS: Final = 50
 RANKERS: Final = ("auto", "none", "default-2024-11-15", "default-2024-08-21")
-STORE_PREFIX: Final = "vs_"
 _WEIGHTS: Final = ("embedding_weight", "text_weight")
 
 
@@ -78,10 +77,10 @@ def _stores(raw: object, param: str) -> tuple[UUID, ...]:
     for place, name in enumerate(raw):
         if not isinstance(name, str):
             raise wrong_type(f"{param}[{place}]", name, expected="a string")
-        store = read_id(name, prefix=STORE_PREFIX)
+        store = read_store(name)
         if store is None:
             raise wrong_value(
-                f"{param}[{place}]", expected=f"Give a vector store's id, which begins with {STORE_PREFIX!r}."
+                f"{param}[{place}]", expected=f"Give a vector store's id, which begins with {VECTOR_STORE!r}."
             )
         if store not in stores:
             stores.append(store)
