@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.style import Style
 from rich.text import Text
 
 from ali.cli.ask_service import Answered, ask_service, ask_store
@@ -74,17 +75,15 @@ def ask(
         return
     request = _request(question, files or [])
     if model == MODEL:
-        _answer_here(request, as_json=as_json, show_scores=show_scores)
+        _answer_here(request, files or [], as_json=as_json, show_scores=show_scores)
         return
     _answer_by_service({**request, "model": model}, service=service_at(url, api_key, command="ask"), as_json=as_json)
 
 
 def _request(question: str, files: list[Path]) -> dict[str, Any]:
     """The Messages request: each file a document block, then the question."""
-    names = [file.name for file in files]
     blocks: list[dict[str, Any]] = []
-    for file in files:
-        name = file.name if names.count(file.name) == 1 else str(file)
+    for name, file in _named(files).items():
         data = _content(file)
         if b"%PDF-" in data[:1024]:
             encoded = base64.b64encode(data).decode()
@@ -94,6 +93,18 @@ def _request(question: str, files: list[Path]) -> dict[str, Any]:
         blocks.append({"type": "document", "title": name, "source": source, "citations": {"enabled": True}})
     blocks.append({"type": "text", "text": question})
     return {"max_tokens": 4096, "messages": [{"role": "user", "content": blocks}]}
+
+
+def _named(files: list[Path]) -> dict[str, Path]:
+    """The files by the names that they are cited by: their own, or the whole path where two have the same."""
+    names = [file.name for file in files]
+    return {file.name if names.count(file.name) == 1 else str(file): file for file in files}
+
+
+def _link(quote: Quote, file: Path) -> str:
+    """Where a terminal that knows links opens the quote; viewers of PDF go to the page."""
+    address = file.absolute().as_uri()
+    return f"{address}#page={quote.page + 1}" if file.suffix.lower() == ".pdf" else address
 
 
 def _content(file: Path) -> bytes:
@@ -114,7 +125,7 @@ def _text(data: bytes, *, name: str) -> str:
         _stop(error.message, code=BAD_INPUT)
 
 
-def _answer_here(request: dict[str, Any], *, as_json: bool, show_scores: bool) -> None:
+def _answer_here(request: dict[str, Any], files: list[Path], *, as_json: bool, show_scores: bool) -> None:
     try:
         with _progress() as on_page:
             examined = examine(request, on_page=on_page)
@@ -125,7 +136,7 @@ def _answer_here(request: dict[str, Any], *, as_json: bool, show_scores: bool) -
     if as_json:
         print(json.dumps(_as_json(examined), ensure_ascii=False, indent=2))
     else:
-        _print_quotes(examined, show_scores=show_scores)
+        _print_quotes(examined, _named(files), show_scores=show_scores)
     if examined.answer.abstained:
         raise typer.Exit(NOTHING_FOUND)
 
@@ -153,7 +164,7 @@ def _progress() -> Iterator[Any]:
         yield on_page
 
 
-def _print_quotes(examined: Examined, *, show_scores: bool) -> None:
+def _print_quotes(examined: Examined, files: dict[str, Path], *, show_scores: bool) -> None:
     """Quotes, each with its place under it; the same words, without style or wrapping, where nobody sees a terminal."""
     console = Console(highlight=False)
     found = examined.answer
@@ -165,7 +176,7 @@ def _print_quotes(examined: Examined, *, show_scores: bool) -> None:
             _line(console, Text())
         _line(console, Text(printable(f"“{displayed(quote.text)}”")))
         where = printable(place(quote, document, language=found.language))
-        _line(console, Text(f"  {where}", style="dim"))
+        _line(console, Text("  ").append(where, Style(dim=True, link=_link(quote, files[document.name]))))
         if show_scores:
             _line(console, Text("  " + _scores_line(quote), style="dim"))
     if show_scores:
@@ -263,9 +274,10 @@ def _print_json(answered: Answered, *, results: list[dict[str, Any]] | None) -> 
 
 
 def _print_sources(answered: Answered, *, show_scores: bool) -> None:
-    """Each passage cited once: file, page, article, and what is cited."""
+    """Each passage cited once: file, page, article, and what is cited. `ali-extractive` has said all that."""
     console = Console(highlight=False)
-    lines = dict.fromkeys(_source_line(each) for each in answered.citations)
+    cited = [] if answered.model == MODEL else answered.citations
+    lines = dict.fromkeys(_source_line(each) for each in cited)
     for number, line in enumerate(lines, start=1):
         _line(console, Text(printable(f"[{number}] {line}"), style="dim"))
     if show_scores:
