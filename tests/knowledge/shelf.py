@@ -72,11 +72,15 @@ class Shelf:
         async with await AsyncConnection.connect(self.dsn) as connection:
             if snapshot:
                 await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            await connection.execute(
-                "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)",
-                (str(self.tenant.organization_id), str(self.tenant.project_id)),
-            )
+            await self.enter(connection)
             yield connection
+
+    async def enter(self, connection: AsyncConnection[TupleRow]) -> None:
+        """From here to the end of its transaction, the connection acts for the tenant."""
+        await connection.execute(
+            "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)",
+            (str(self.tenant.organization_id), str(self.tenant.project_id)),
+        )
 
     async def add(
         self, chunks: Sequence[Words], *, document_id: UUID | None = None, content: str | None = None

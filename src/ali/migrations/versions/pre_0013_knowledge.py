@@ -244,6 +244,12 @@ def _index() -> None:
     # Uncompressed: hashes of chunks' words hardly shrink, and a search reads whole lists.
     for column in ("numbers", "weights"):
         op.execute(f"alter table ali.posting alter column {column} set storage external")
+    # A merge deletes as much as it writes: the room must be free again soon, however large the table.
+    for prefix in ("", "toast."):
+        op.execute(
+            f"alter table ali.posting set ({prefix}autovacuum_vacuum_scale_factor = 0.02,"
+            f" {prefix}autovacuum_vacuum_cost_delay = 0)"
+        )
 
 
 def downgrade() -> None:
