@@ -145,6 +145,15 @@ def test_embeddings_cost_what_they_read_and_moderations_nothing(router: Router) 
     assert bound(router, {"input": "x"}, MODERATIONS) == 0
 
 
+def test_many_texts_to_embed_are_not_held_to_the_window_of_one(router: Router) -> None:
+    body = {"model": "text-embedding-3-small", "input": ["word " * 4000] * 100}
+    tokens = 100 * 4001
+    assert bound(router, body, EMBEDDINGS) >= cost_microusd(
+        router.resolve("text-embedding-3-small", EMBEDDINGS).targets[0].prices,
+        Usage(input_tokens=tokens, reported=True),
+    )
+
+
 def test_an_image_counts_as_one_however_many_bytes_it_has(router: Router) -> None:
     url = "data:image/png;base64," + base64.b64encode(bytes(90_000)).decode()
     for content in (

@@ -10,7 +10,6 @@ import openai
 import orjson
 import psycopg
 import pytest
-import structlog
 from aiohttp import web
 
 from ali.features.metering.budgets import webhook
@@ -23,6 +22,7 @@ from ali.kernel.service_role import with_role
 from ali.kernel.telemetry import Metrics
 from tests.budgets.ground import add_budget, till
 from tests.fixtures.database import HMAC_SECRET, Tenant, make_tenant
+from tests.fixtures.logs import captured_logs
 
 
 @dataclass(slots=True)
@@ -192,7 +192,7 @@ async def test_without_a_way_out_crossings_are_logged_and_counted_all_the_same(
     keeper._post = None
     add_budget(tenant, limit=10, warn=(100,), url=receiver.url)
     spend(tenant, 10)
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         await keeper.send_due()
     [entry] = [entry for entry in logs if entry["event"] == "budget.threshold_crossed"]
     assert (entry["percent"], entry["scope"], entry["organization"]) == (100, "project", tenant.organization_id.hex)

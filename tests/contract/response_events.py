@@ -21,10 +21,13 @@ from ali.providers.sse import EventSplitter, event_data
 from tests.contract.judges import held_to
 from tests.contract.response_items import PREFIX, Event, ItemJudge, item_judge, lawful
 
-EXTENSIONS: Final = frozenset({"store", "presence_penalty", "frequency_penalty", "obfuscation", "bytes", "citation"})
+EXTENSIONS: Final = frozenset(
+    {"store", "presence_penalty", "frequency_penalty", "obfuscation", "bytes", "citation", "passage"}
+)
 """What responses have beyond the SDK's types: the first four by the Open Responses specification; `bytes` of a
 logprob, which the SDK's type has in items and forgets in deltas; `citation` of an annotation, our own, which says what
-was cited and where it stands (docs/reference/responses-upstreams.md)."""
+was cited and where it stands (docs/reference/responses-upstreams.md); `passage` of a search result, which says as much
+of what was found."""
 
 NEVER_NULL: Final = frozenset(
     {

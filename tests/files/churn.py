@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from ali.features.files import queries
 from ali.features.files.queries import FileMissing
 from ali.features.files.store import FileStore
-from ali.features.files.upload import Wishes
+from ali.features.files.wishes import Wishes
+from ali.features.identity.paging import Place
 from ali.kernel.db import enter_tenant, make_engine, make_pool
 from ali.kernel.objects import Objects
 
@@ -45,7 +46,7 @@ async def churn(dsn: str, url: str, organization_id: UUID, project_id: UUID, rng
         elif act < 0.9:
             async with sessions() as session, session.begin():
                 await enter_tenant(session, organization_id=organization_id, project_id=project_id)
-                page = await queries.listed(session, project_id, purpose=None, place=queries.Place(limit=20))
+                page = await queries.listed(session, project_id, purpose=None, place=Place(limit=20))
                 chosen = rng.choice(page.rows).id if page.rows else None
                 await queries.give_up(session, project_id, chosen)
         else:

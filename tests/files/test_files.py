@@ -2,30 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import openai
 import psycopg
 import pytest
 
+from tests.files.ground import objects_in
 from tests.fixtures.database import issue_key, make_tenant
 from tests.fixtures.service import Serve, Service
 from tests.tenancy.wire import Answer, Request, ask
 
 BOUNDARY = "the-boundary"
-
-
-@pytest.fixture
-async def files(serve: Serve) -> AsyncIterator[Service]:
-    async with serve(drain_s=1) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(files: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=files.openai_base_url, api_key=files.tenant.secret, max_retries=0) as client:
-        yield client
 
 
 def form(*parts: tuple[str, str | None, str]) -> Request:
@@ -44,10 +32,6 @@ def form(*parts: tuple[str, str | None, str]) -> Request:
 
 async def send(files: Service, request: Request) -> Answer:
     return await ask(files.url, request, secret=files.tenant.secret)
-
-
-def objects_in(home: Path) -> list[Path]:
-    return [path for path in (home / "objects").rglob("*") if path.is_file()]
 
 
 async def test_a_file_is_uploaded_listed_retrieved_read_and_deleted(client: openai.AsyncOpenAI, tmp_path: Path) -> None:

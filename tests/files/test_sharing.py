@@ -5,7 +5,7 @@ import hashlib
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,32 +19,9 @@ from ali.kernel.db import make_engine, make_pool
 from ali.kernel.objects import Objects
 from ali.kernel.service_role import SERVICE_ROLE, with_role
 from tests.files.churn import CONTENTS
+from tests.files.ground import objects_in, rows_of
 from tests.fixtures.database import Tenant, make_tenant
 from tests.fixtures.service import Serve, Service
-
-
-@pytest.fixture
-async def files(serve: Serve) -> AsyncIterator[Service]:
-    async with serve(drain_s=1) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(files: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=files.openai_base_url, api_key=files.tenant.secret, max_retries=0) as client:
-        yield client
-
-
-def objects_in(home: Path) -> list[Path]:
-    return [path for path in (home / "objects").rglob("*") if path.is_file()]
-
-
-def rows_of(tenant: Tenant) -> list[tuple[str, str, bytes | None, int]]:
-    """Object, state, digest and size of each of the project's rows."""
-    with psycopg.connect(tenant.dsn) as connection:
-        return connection.execute(
-            "select object_name, state, digest, size_bytes from ali.file where project_id = %s", (tenant.project_id,)
-        ).fetchall()
 
 
 async def test_a_files_digest_is_that_of_its_bytes(files: Service, client: openai.AsyncOpenAI) -> None:
@@ -139,18 +116,18 @@ async def test_a_project_is_told_when_its_files_are_too_many_and_may_go_on_once_
     ):
         made = await client.files.create(file=b"x" * 60_000, purpose="user_data")
         for size in (60_000, 200_000):
-            with pytest.raises(openai.ConflictError, match="ALI_MAX_PROJECT_FILE_BYTES") as refusal:
+            with pytest.raises(openai.BadRequestError, match="ALI_MAX_PROJECT_FILE_BYTES") as refusal:
                 await client.files.create(file=b"y" * size, purpose="user_data")
-            assert refusal.value.code == "project_files_full"
+            assert refusal.value.code == "storage_quota_exceeded"
         await client.files.create(file=b"z" * 40_000, purpose="user_data")
-        with pytest.raises(openai.ConflictError):
+        with pytest.raises(openai.BadRequestError):
             await client.files.create(file=b"z", purpose="user_data")
         await client.files.delete(made.id)
         answers = await asyncio.gather(
             *(client.files.create(file=bytes([each]) * 20_000, purpose="user_data") for each in range(6)),
             return_exceptions=True,
         )
-        assert len([each for each in answers if not isinstance(each, openai.ConflictError)]) == 3
+        assert len([each for each in answers if not isinstance(each, openai.BadRequestError)]) == 3
         while await files.app.api.state.files.sweep():
             pass
         assert len(objects_in(tmp_path)) == 4

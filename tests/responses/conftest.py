@@ -6,6 +6,7 @@ import pytest
 
 from ali.ops.simulator import Simulator
 from tests.fixtures.service import Serve, Service, providers
+from tests.responses.shelved import ACT, GUIDE, Shelf
 
 
 @pytest.fixture
@@ -27,3 +28,12 @@ def behind(simulator: Simulator) -> dict[str, object]:
         "upstream_total_s": 10.0,
         "drain_s": 2,
     }
+
+
+@pytest.fixture
+async def shelf(service: Service) -> Shelf:
+    """A store with an act of law, and a guide in English."""
+    shelf = Shelf(service.tenant).make()
+    await shelf.put("lei-1234.pdf", ACT, {"area": "rh"})
+    await shelf.put("guide.pdf", GUIDE, {"area": "house"})
+    return shelf

@@ -48,6 +48,8 @@ PASTED: Final = Canary(
         "batch.anthropic_beta",
         "batch.model",
         "file.name",
+        "upload.name",
+        *("vector_store.name", "vector_store.description", "vector_store.metadata", "store_file.attributes"),
     }
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose
 )
@@ -58,7 +60,8 @@ PROMPT: Final = Canary(name="a prompt", value=_word("Prompt"), columns=_SAID)
 LABEL: Final = Canary(
     name="a label",
     value=_word("Label"),
-    columns=frozenset({"conversation.metadata", "chat_completion.metadata", "batch.metadata"}),
+    columns=frozenset({"conversation.metadata", "chat_completion.metadata", "batch.metadata"})
+    | {"vector_store.metadata", "store_file.attributes"},
 )
 IDEMPOTENCY_KEY: Final = Canary(name="an idempotency key", value=_word("Key"))
 PROVIDER_KEY: Final = Canary(name="a provider's key", value="sk-" + _word("Provider"))

@@ -12,9 +12,10 @@ from uuid import UUID
 import psycopg
 
 from ali.features.batches.naming import BATCH, MESSAGE_BATCH, MESSAGE_RESULTS
-from ali.features.files.naming import FILE
+from ali.features.files.naming import FILE, UPLOAD
 from ali.features.identity.naming import Kind, named
 from ali.features.keys.secret import digest, hint, mint
+from ali.features.knowledge.naming import FILE_BATCH, VECTOR_STORE
 from ali.features.metering.budgets.naming import BUDGET
 from ali.features.metering.limiting.drafts import LIMIT
 from ali.kernel.ids import uuid7
@@ -40,17 +41,23 @@ PREFIXES: Final[Mapping[str, str]] = {
     "response": Kind.RESPONSE.value,
     "completion": "chatcmpl-",
     "file": FILE,
+    "upload": UPLOAD,
     "batch": BATCH,
     "message_batch": MESSAGE_BATCH,
     "ended_message_batch": MESSAGE_BATCH,
+    "storable": FILE,
+    "vector_store": VECTOR_STORE,
+    "held": FILE,
+    "file_batch": FILE_BATCH,
 }
 """What can be named, and how its identifiers begin. `person` is somebody who is a member of no project, `enrolled` one
-with a second factor.
+with a second factor; `held` and `file_batch` are a vector store's file, and the batch that it came in.
 """
 
 OF_A_PROJECT: Final = (
     *("member", "account", "key", "budget", "limit", "event", "conversation", "response", "completion"),
-    *("file", "batch", "message_batch", "ended_message_batch"),
+    *("file", "upload", "batch", "message_batch", "ended_message_batch"),
+    *("storable", "vector_store"),
 )
 OF_AN_ORGANIZATION: Final = ("person", "enrolled", "admin_key", "invite", "approval", "session")
 
@@ -152,6 +159,8 @@ class Ground:
             "address": address_of(names["person"]),
             "item": item_of(names["conversation"]),
             "asked": item_of(names["response"]),
+            "held": FILE + names["vector_store"][-32:],
+            "file_batch": FILE_BATCH + names["vector_store"][-32:],
             "model": "gpt-4.1",
             "provider": "nobodys",
         }
@@ -171,6 +180,8 @@ class Ground:
                 made[kind] = item_of(made["conversation"])  # of the call's own conversation
             elif kind == "asked":
                 made[kind] = item_of(made["response"])
+            elif kind in ("held", "file_batch"):
+                made[kind] = PREFIXES[kind] + made["vector_store"][-32:]
             else:
                 made[kind] = self.make(kind, land.organization_id, land.project_id)
         return made
@@ -227,7 +238,7 @@ class Ground:
                 self.session(made, organization, person)
             case "completion" | "conversation" | "response":
                 self._said(kind, made, organization, project)
-            case "file" | "batch" | "message_batch" | "ended_message_batch":
+            case "file" | "upload" | "storable" | "vector_store" | "batch" | "message_batch" | "ended_message_batch":
                 self.filed(made, organization, project, kind=kind)
             case _:
                 raise ValueError(kind)
@@ -279,9 +290,17 @@ class Ground:
         return name
 
     def filed(self, made: UUID, organization: UUID, project: UUID, *, kind: str) -> None:
-        """A file, or a batch over one."""
-        if kind == "file":
-            self.file(made, organization, project, purpose="batch")
+        """A file, an upload that becomes one, or a batch or vector store over one."""
+        if kind in ("file", "storable"):
+            self.file(made, organization, project, purpose="batch" if kind == "file" else "assistants")
+        elif kind == "vector_store":
+            self.vector_store(made, organization, project)
+        elif kind == "upload":
+            self.run(
+                "insert into ali.upload (id, organization_id, project_id, purpose, name, size_bytes, expires_at)"
+                " values (%s, %s, %s, 'user_data', 'a file', 0, now() + interval '1 hour')",
+                *(made, organization, project),
+            )
         else:
             self.batch(made, organization, project, kind=kind)
 
@@ -298,6 +317,30 @@ class Ground:
             *(made, organization, project, "openai" if kind == "batch" else "anthropic"),
             *("completed" if ended else "validating", source, name),
             *((datetime.now(UTC), output) if ended else (None, None)),
+        )
+
+    def vector_store(self, made: UUID, organization: UUID, project: UUID) -> None:
+        """A store with one empty file, which came in a batch; all of one identifier."""
+        tenant = made, made, organization, project
+        self.file(made, organization, project, purpose="assistants")
+        self.run(
+            "insert into ali.vector_store (id, organization_id, project_id, name) values (%s, %s, %s, 'a store')",
+            *(made, organization, project),
+        )
+        self.run(
+            "insert into ali.store_file_batch (id, vector_store_id, organization_id, project_id)"
+            " values (%s, %s, %s, %s)",
+            *tenant,
+        )
+        self.run(
+            "insert into ali.store_document (id, vector_store_id, organization_id, project_id, digest, chunking,"
+            " first_number, chunks, words, size_bytes) values (%s, %s, %s, %s, '', 'auto', 0, 0, 0, 0)",
+            *tenant,
+        )
+        self.run(
+            "insert into ali.store_file (id, vector_store_id, organization_id, project_id, file_id, document_id,"
+            " batch_id, chunking, status) values (%s, %s, %s, %s, %s, %s, %s, 'auto', 'completed')",
+            *(*tenant, made, made, made),
         )
 
     def person(self, made: UUID, organization: UUID, *, role: str) -> None:
@@ -396,10 +439,10 @@ def neighbour_of(name: str) -> str:
 
 
 def as_form(fields: Mapping[str, str]) -> bytes:
-    """A request's multipart body; the field `file` is a file."""
+    """A request's multipart body; the fields `file` and `data` are files."""
     parts = (
         f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"'
-        + ('; filename="a file"' if name == "file" else "")
+        + ('; filename="a file"' if name in ("file", "data") else "")
         + f"\r\n\r\n{value}\r\n"
         for name, value in fields.items()
     )

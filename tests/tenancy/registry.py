@@ -85,9 +85,22 @@ _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _IN_CONVERSATION: Final = {"conversation_id": "conversation"}
 _COMPLETIONS: Final = "GET /v1/chat/completions"
 _ONE_COMPLETION: Final = {"completion_id": "completion"}
+_STORES: Final = "/v1/vector_stores"
+_STORE: Final = f"{_STORES}/{{vector_store_id}}"
+_OF_A_STORE: Final = {"vector_store_id": "vector_store"}
+_HELD: Final = _OF_A_STORE | {"file_id": "held"}
+_ADDED: Final = _OF_A_STORE | {"file_id": "storable"}
+_FILE_BATCH: Final = _OF_A_STORE | {"batch_id": "file_batch"}
 _HELLO: Final = [{"role": "user", "content": "Hello there"}]
 _CHAT: Final[dict[str, Any]] = {"model": "gpt-4.1", "messages": _HELLO}
 _MESSAGE: Final[dict[str, Any]] = {"model": "claude-sonnet-5-5", "messages": _HELLO, "max_tokens": 50}
+
+_IN_ANTHROPIC: Final = {"anthropic-version": "2023-06-01"}
+_UPLOAD: Final = "/v1/uploads/{upload_id}"
+_IN_UPLOAD: Final = {"upload_id": "upload"}
+_CHAT_FILE: Final = [{"role": "user", "content": [{"type": "file", "file": {"file_id": "{file_id}"}}]}]
+_FILE_BLOCK: Final = {"type": "document", "source": {"type": "file", "file_id": "{file_id}"}}
+_MESSAGES_FILE: Final = [{"role": "user", "content": [_FILE_BLOCK]}]
 
 _SIGNED_IN: Final = "update ali.session set ended_at = null, end_reason = null where organization_id = %(organization)s"
 
@@ -103,6 +116,7 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
         Call(over="acting", body=_CHAT | {"store": True, "metadata": {"about": "greetings"}}),
         Call(over="acting", body=_CHAT | {"stream": True}),
         Call(over="acting", body=_MESSAGE),
+        Call(over="acting", ids={"file_id": "file"}, body={**_CHAT, "messages": _CHAT_FILE}),
     ),
     _COMPLETIONS: (Call(over="acting", members={"after": "completion"}),),
     f"{_COMPLETIONS}/{{completion_id}}": (Call(over="acting", ids=_ONE_COMPLETION),),
@@ -116,8 +130,16 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     "POST /v1/messages": (
         Call(over="acting", body=_MESSAGE),
         Call(over="acting", body=_MESSAGE | {"stream": True}),
+        Call(over="acting", ids={"file_id": "file"}, body={**_MESSAGE, "messages": _MESSAGES_FILE}),
     ),
-    "POST /v1/messages/count_tokens": (Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),),
+    "POST /v1/messages/count_tokens": (
+        Call(over="acting", body={"model": "claude-sonnet-5-5", "messages": _HELLO}),
+        Call(
+            over="acting",
+            ids={"file_id": "file"},
+            body={"model": "claude-sonnet-5-5", "messages": _MESSAGES_FILE},
+        ),
+    ),
     # responses
     "POST /v1/responses": (
         Call(over="acting", body=_RESPONSE),
@@ -177,11 +199,33 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     f"GET {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     f"DELETE {_CONVERSATION}/items/{{item_id}}": (Call(over="acting", ids=_IN_CONVERSATION | {"item_id": "item"}),),
     # files and batches
-    "POST /v1/files": (Call(over="acting", form={"purpose": "batch", "file": "A file"}),),
-    "GET /v1/files": (Call(over="acting", cursors={"after": "file"}),),
-    "GET /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
-    "DELETE /v1/files/{file_id}": (Call(over="acting", ids={"file_id": "file"}),),
+    "POST /v1/files": (
+        Call(over="acting", form={"purpose": "batch", "file": "A file"}),
+        Call(over="acting", form={"file": "A file"}, headers=_IN_ANTHROPIC),
+    ),
+    "GET /v1/files": (
+        Call(over="acting", cursors={"after": "file"}),
+        Call(over="acting", cursors={"after_id": "file", "before_id": "file"}, headers=_IN_ANTHROPIC),
+        Call(over="acting", filters={"ids": "file"}, headers=_IN_ANTHROPIC),
+    ),
+    "GET /v1/files/{file_id}": (
+        Call(over="acting", ids={"file_id": "file"}),
+        Call(over="acting", ids={"file_id": "file"}, headers=_IN_ANTHROPIC),
+    ),
+    "DELETE /v1/files/{file_id}": (
+        Call(over="acting", ids={"file_id": "file"}),
+        Call(over="acting", ids={"file_id": "file"}, headers=_IN_ANTHROPIC),
+    ),
     "GET /v1/files/{file_id}/content": (Call(over="acting", ids={"file_id": "file"}),),
+    "POST /v1/uploads": (
+        Call(
+            over="acting",
+            body={"bytes": 1, "filename": "a file", "mime_type": "text/plain", "purpose": "user_data"},
+        ),
+    ),
+    f"POST {_UPLOAD}/parts": (Call(over="acting", ids=_IN_UPLOAD, form={"data": "A part"}),),
+    f"POST {_UPLOAD}/complete": (Call(over="acting", ids=_IN_UPLOAD, body={"part_ids": []}),),
+    f"POST {_UPLOAD}/cancel": (Call(over="acting", ids=_IN_UPLOAD),),
     "POST /v1/batches": (
         Call(
             over="acting",
@@ -205,6 +249,40 @@ REGISTRY: Final[Mapping[str, tuple[Call, ...]]] = {
     ),
     "GET /v1/messages/batches/{message_batch_id}/results": (
         Call(over="acting", ids={"message_batch_id": "ended_message_batch"}),
+    ),
+    # vector stores
+    f"GET {_STORES}": _listing("acting", "vector_store"),
+    f"POST {_STORES}": (
+        Call(over="acting", body={"name": "Laws", "metadata": {"about": "greetings"}}),
+        Call(over="acting", ids={"file_id": "storable"}, body={"file_ids": ["{file_id}"]}),
+    ),
+    f"GET {_STORE}": (Call(over="acting", ids=_OF_A_STORE),),
+    f"POST {_STORE}": (Call(over="acting", ids=_OF_A_STORE, body={"name": "Decrees"}),),
+    f"DELETE {_STORE}": (Call(over="acting", ids=_OF_A_STORE),),
+    f"GET {_STORE}/files": (Call(over="acting", ids=_OF_A_STORE, members={"after": "held", "before": "held"}),),
+    f"POST {_STORE}/files": (
+        Call(over="acting", ids=_ADDED, body={"file_id": "{file_id}", "attributes": {"year": 2024}}),
+    ),
+    f"GET {_STORE}/files/{{file_id}}": (Call(over="acting", ids=_HELD),),
+    f"POST {_STORE}/files/{{file_id}}": (Call(over="acting", ids=_HELD, body={"attributes": {"year": 2024}}),),
+    f"DELETE {_STORE}/files/{{file_id}}": (Call(over="acting", ids=_HELD),),
+    f"GET {_STORE}/files/{{file_id}}/content": (Call(over="acting", ids=_HELD),),
+    f"POST {_STORE}/file_batches": (
+        Call(over="acting", ids=_ADDED, body={"file_ids": ["{file_id}"]}),
+        Call(over="acting", ids=_ADDED, body={"files": [{"file_id": "{file_id}", "attributes": {"year": 2024}}]}),
+    ),
+    f"GET {_STORE}/file_batches/{{batch_id}}": (Call(over="acting", ids=_FILE_BATCH),),
+    f"POST {_STORE}/file_batches/{{batch_id}}/cancel": (Call(over="acting", ids=_FILE_BATCH),),
+    f"GET {_STORE}/file_batches/{{batch_id}}/files": (
+        Call(over="acting", ids=_FILE_BATCH, members={"after": "held", "before": "held"}),
+    ),
+    f"POST {_STORE}/search": (
+        Call(over="acting", ids=_OF_A_STORE, body={"query": "Hello there", "rewrite_query": True}),
+        Call(
+            over="acting",
+            ids=_OF_A_STORE,
+            body={"query": ["Hello", "there"], "filters": {"type": "eq", "key": "year", "value": 2024}},
+        ),
     ),
     # projects and their people
     f"GET {_PROJECTS}": _listing("within", "project"),

@@ -14,7 +14,7 @@ from tests.fixtures.database import Tenant, make_tenant
 
 NOT_A_TENANTS = {
     *("alembic_version", "access_epoch", "service_instance", "limit_bucket", "limit_lease"),
-    *("openid_attempt", "sign_in_failure", "signing_key"),
+    *("openid_attempt", "sign_in_failure", "signing_key", "vector_shelf", "vector_space"),
 }
 """Tables that hold nothing of anybody's: counters of limits and failures know keyed hashes alone, and sealed values."""
 

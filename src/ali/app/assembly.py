@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from ali.app.batches import assemble_batches, assemble_files
 from ali.app.chores import stop
+from ali.app.knowledge import assemble_knowledge
 from ali.app.outbound import webhook_post
 from ali.app.responses import assemble_responses
 from ali.app.sign_in import sign_in_desk
@@ -28,6 +29,7 @@ from ali.features.keys.recognise import KeyRing
 from ali.features.metering import Ledger
 from ali.features.metering.budgets import BudgetBook, BudgetKeeper, Reservations
 from ali.features.metering.limiting import Limiter, RuleBook
+from ali.features.responses.file_search.stores import VectorStores
 from ali.features.responses.state import ResponseState
 from ali.kernel.db import Pool, make_engine, make_pool
 from ali.kernel.epoch import EpochWatch
@@ -94,8 +96,7 @@ async def assemble(
         *(keeper.keep_house(), keeper.tell_thresholds()),
         *(desk.letters.run(), desk.records.run()),
     )
-    chores = [asyncio.create_task(chore) for chore in running]
-    stack.push_async_callback(stop, chores)
+    stack.push_async_callback(stop, [asyncio.create_task(chore) for chore in running])
     stack.push_async_callback(limiter.drain)
     stack.push_async_callback(ledger.drain, deadline_s=5)
     router = router_over(upstreams, settings)
@@ -119,6 +120,7 @@ async def assemble(
         max_body_bytes=settings.max_body_bytes,
         wait_s=settings.idempotency_wait_s,
     )
+    files = assemble_files(api, settings, stack, pool=pool, metrics=metrics)
     api.state.gateway = gateway = Gateway(
         authenticator=authenticator,
         router=router,
@@ -131,14 +133,29 @@ async def assemble(
         repeats=repeats,
         metrics=metrics,
         tally=tally,
+        files=files,
         deadlines=deadlines(settings),
         max_body_bytes=settings.max_body_bytes,
         max_upstream_body_bytes=settings.max_upstream_body_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
-    files = assemble_files(api, settings, stack, pool=pool)
+    knowledge = assemble_knowledge(
+        *(api, settings, stack),
+        pool=pool,
+        files=files,
+        metrics=metrics,
+        instance_id=instance_id,
+        hmac_secret=hmac_secret,
+    )
     state = ResponseState(pool, instance_id=instance_id)
-    assemble_responses(*(api, settings, stack), gateway=gateway, state=state, files=files, hmac_secret=hmac_secret)
+    assemble_responses(
+        *(api, settings, stack),
+        gateway=gateway,
+        state=state,
+        files=files,
+        vector_stores=VectorStores(pool, knowledge.searcher, knowledge.activity),
+        hmac_secret=hmac_secret,
+    )
     assemble_batches(
         *(api, settings, stack),
         pool=pool,

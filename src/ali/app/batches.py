@@ -14,6 +14,7 @@ from ali.features.batches.run import Means
 from ali.features.batches.runner import BatchRunner
 from ali.features.chat.gateway import Receive, Scope, Send
 from ali.features.files.store import FileStore
+from ali.features.files.uploads import Uploads
 from ali.features.keys.authenticate import Authenticator
 from ali.features.metering.ledger import DEAD_AFTER_S
 from ali.kernel.db import Pool
@@ -25,7 +26,9 @@ _DRAIN_S: Final = 1.0
 """What lines of batches get to end once the requests have had their time; others run them again."""
 
 
-def assemble_files(api: FastAPI, settings: Settings, stack: AsyncExitStack, *, pool: Pool) -> FileStore:
+def assemble_files(
+    api: FastAPI, settings: Settings, stack: AsyncExitStack, *, pool: Pool, metrics: Metrics
+) -> FileStore:
     """Build where files are kept, and start its chore where `ALI_BACKGROUND` says that it runs here."""
     objects = Objects(settings.objects)
     stack.push_async_callback(objects.close)
@@ -33,8 +36,10 @@ def assemble_files(api: FastAPI, settings: Settings, stack: AsyncExitStack, *, p
         *(api.state.sessions, pool, objects),
         max_bytes=settings.max_file_bytes,
         max_project_bytes=settings.max_project_file_bytes,
+        metrics=metrics,
     )
     api.state.files = files
+    api.state.uploads = Uploads(api.state.sessions, files, max_bytes=settings.max_upload_bytes)
     if settings.background == "here":
         stack.push_async_callback(stop, [asyncio.create_task(files.keep_house())])
     return files

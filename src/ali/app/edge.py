@@ -20,11 +20,14 @@ from ali.features.chat.hot import refuse, serve
 from ali.features.chat.http import ROUTERS as CHAT_ROUTERS
 from ali.features.chat.operations import OPERATIONS, RESPONSE_COMPACT, RESPONSE_INPUT_TOKENS, RESPONSES
 from ali.features.conversations import http as conversations_http
+from ali.features.files.http import PARTS_PATH as FILE_PARTS_PATH
 from ali.features.files.http import PATH as FILES_PATH
 from ali.features.files.http import ROUTERS as FILES_ROUTERS
+from ali.features.files.uploads import MOST_PART_BYTES
 from ali.features.idempotency import Once
 from ali.features.identity.http import ROUTERS as IDENTITY_ROUTERS
 from ali.features.keys.http import ROUTERS as KEYS_ROUTERS
+from ali.features.knowledge.http import ROUTERS as KNOWLEDGE_ROUTERS
 from ali.features.metering.http import ROUTERS as METERING_ROUTERS
 from ali.features.responses import http as responses_http
 from ali.features.responses.compact import compact_response
@@ -94,6 +97,7 @@ def _edge_rules(settings: Settings) -> EdgeRules:
             FILES_PATH: settings.max_file_bytes + _FORM_BYTES,
             MESSAGE_BATCHES_PATH: min(MOST_MESSAGE_BYTES, settings.max_file_bytes),
         },
+        large_within={FILE_PARTS_PATH: MOST_PART_BYTES + _FORM_BYTES},
         max_body_bytes=settings.max_body_bytes,
         max_json_bytes=settings.max_json_bytes,
         cors_origins=settings.cors_origins,
@@ -125,7 +129,7 @@ def _fastapi(settings: Settings, hmac_secret: bytes) -> FastAPI:
         redirect_slashes=False,  # Starlette's redirect repeats the Host header, which anybody can set
     )
     own = (*CHAT_ROUTERS, responses_http.router, conversations_http.router, *FILES_ROUTERS, *BATCHES_ROUTERS)
-    for router in (*own, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
+    for router in (*own, *KNOWLEDGE_ROUTERS, *IDENTITY_ROUTERS, *KEYS_ROUTERS, *METERING_ROUTERS):
         api.include_router(router)
     answer_errors(api)
     add_operator_routes(api)

@@ -4,14 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from ali.features.chat.gateway import Receive, Scope, Send
+from ali.kernel import log
 from ali.kernel.ids import new_id
 from ali.kernel.telemetry import Metrics
 from ali.kernel.web import App
-
-log = structlog.get_logger("ali.requests")
 
 _QUIET: Final = frozenset({"healthz", "readyz", "metrics"})
 """Asked for every few seconds by machines: counted, not logged."""

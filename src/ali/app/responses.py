@@ -11,6 +11,7 @@ from ali.app.outbound import mcp_allow_list, mcp_sessions
 from ali.features.chat.gateway import Gateway
 from ali.features.files.store import FileStore
 from ali.features.responses.background import Background
+from ali.features.responses.file_search.stores import VectorStores
 from ali.features.responses.followers import Followers
 from ali.features.responses.order import Engine
 from ali.features.responses.sealing import Seals
@@ -30,6 +31,7 @@ def assemble_responses(
     gateway: Gateway,
     state: ResponseState,
     files: FileStore,
+    vector_stores: VectorStores,
     hmac_secret: bytes,
 ) -> None:
     """Build the engine of responses, and start what runs in the background where `ALI_BACKGROUND` says that it does."""
@@ -37,10 +39,12 @@ def assemble_responses(
         gateway=gateway,
         state=state,
         files=files,
+        vector_stores=vector_stores,
         seals=Seals(hmac_secret),
         allow_list=mcp_allow_list(settings),
         mcp_sessions=mcp_sessions(settings),
         max_turns=settings.response_max_turns,
+        max_searches=settings.response_max_searches,
         max_run_s=settings.response_max_s,
         max_history_bytes=settings.max_body_bytes,
     )

@@ -67,6 +67,7 @@ COMMANDS = {
     "audit": Command(module="ali.features.identity.cli.audit", attribute="app", help="Read the audit record."),
     "budgets": Command(module="ali.features.metering.budgets.cli", attribute="app", help="Set and show budgets."),
     "limits": Command(module="ali.features.metering.limiting.cli", attribute="app", help="Set and show rate limits."),
+    "files": Command(module="ali.features.files.cli", attribute="app", help="List, upload, download and delete files."),
     "conversations": Command(
         module="ali.features.conversations.cli", attribute="app", help="List, show and delete conversations."
     ),

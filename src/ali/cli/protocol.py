@@ -16,15 +16,13 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import httptools
-import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ali.cli.handshake import asks_for_socket, handshake_problem
+from ali.kernel import log
 from ali.kernel.departure import CONNECTION
 from ali.kernel.edge import HeadersTooLarge, MalformedRequest, RequestTooSlow, refusal
 from ali.kernel.errors import AliError
-
-log = structlog.get_logger("ali.requests")
 
 MOST_HEAD_BYTES: Final = 64 * 1024
 MOST_HEADERS: Final = 100

@@ -7,6 +7,7 @@ as inherited file descriptors.
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import gc
 import math
 import signal
@@ -43,6 +44,13 @@ def _collect_seldom() -> None:
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def _give_back() -> None:
+    """Hand back to the system what the start has freed: glibc would keep some 3 MB of it. A few milliseconds."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in macOS' libc, nor in musl
+    if trim is not None:
+        trim(0)
 
 
 class Server(uvicorn.Server):
@@ -85,6 +93,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             _collect_seldom()
+            _give_back()
             self._on_ready()
 
     @contextlib.contextmanager

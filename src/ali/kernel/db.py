@@ -86,6 +86,14 @@ async def enter_tenant(session: AsyncSession, *, organization_id: UUID, project_
     )
 
 
+async def enter_project(connection: AsyncConnection[TupleRow], *, organization_id: UUID, project_id: UUID) -> None:
+    """As `enter_tenant`, for a project and a connection of the pool, within a transaction. One round trip."""
+    await connection.execute(
+        "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)",
+        (str(organization_id), str(project_id)),
+    )
+
+
 READ_LIMIT_S: Final = 10
 """How long a statement may take whose work depends on what a caller asks for."""
 

@@ -45,10 +45,11 @@ def envelope_of(path: str, *, anthropic_version: bool) -> Envelope:
 def error_body(error: AliError, *, envelope: Envelope, request_id: str) -> bytes:
     """The JSON body of an error response."""
     if envelope == "anthropic":
+        details = {"details": {"error_code": error.anthropic_code}} if error.anthropic_code else {}
         return orjson.dumps(
             {
                 "type": "error",
-                "error": {"type": anthropic_type(error.http_status), "message": error.message},
+                "error": {"type": anthropic_type(error.http_status), "message": error.message, **details},
                 "request_id": request_id,
             }
         )

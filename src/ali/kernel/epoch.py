@@ -9,11 +9,9 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 import psycopg_pool
-import structlog
 
+from ali.kernel import log
 from ali.kernel.db import Pool
-
-log = structlog.get_logger(__name__)
 
 POLL_INTERVAL_S = 0.5
 BLIND_LIMIT_S = 10.0

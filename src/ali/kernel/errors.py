@@ -31,6 +31,8 @@ class AliError(Exception):
     code: ClassVar[str] = "internal_error"
     openai_type: ClassVar[str | None] = None
     """OpenAI's `error.type`, where it is not the one that goes with the status."""
+    anthropic_code: ClassVar[str | None] = None
+    """Anthropic's `error.details.error_code`, where it has one: its SDK raises an exception of that name."""
 
     def __init__(
         self,

@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
+from ali.kernel import log
 from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-log = structlog.get_logger(__name__)
 
 PIECE_BYTES: Final = 1024 * 1024
 """About how much is read or written at once, and held in memory for each."""

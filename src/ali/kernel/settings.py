@@ -218,11 +218,21 @@ class Settings(BaseSettings):
     batch_lines_per_project: int = Field(
         default=4, ge=1, le=1000, description="Of these, requests of one project at once."
     )
+    max_store_files: int = Field(default=100_000, ge=1, description="Most files that one vector store can have.")
+    readings_at_once: int = Field(
+        default=2, ge=1, le=64, description="Files of vector stores that a process reads at once."
+    )
+    reading_max_s: float = Field(
+        default=3600.0, gt=0, description="Longest reading of one file of a vector store; then it has failed."
+    )
     background: Literal["here", "worker"] = Field(
         default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
     )
     response_max_turns: int = Field(
         default=16, ge=1, description="Most turns of the model in one response, where this service runs tools."
+    )
+    response_max_searches: int = Field(
+        default=24, ge=1, description="Most searches of files (file_search) in one response."
     )
     response_max_s: float = Field(
         default=600.0, gt=0, description="After so many seconds a response begins no further turn."

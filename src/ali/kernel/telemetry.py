@@ -120,6 +120,21 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self.file_searches = Counter(
+            "ali_file_searches_total",
+            "Searches of vector stores within responses, by result (ok, failed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.file_search_passages = Counter(
+            "ali_file_search_passages_total", "Passages that those searches found.", registry=self.registry
+        )
+        self.citations = Counter(
+            "ali_citations_total",
+            "Citations in answers: given, and dropped because they were of nothing that the model was shown.",
+            ["result"],
+            registry=self.registry,
+        )
         self.batches = Counter(
             "ali_batches_total",
             "Batches ended, by dialect and status (completed, failed, expired, cancelled).",
@@ -132,6 +147,22 @@ class Metrics:
             "was tried again (waited, tried_again).",
             ["dialect", "outcome"],
             registry=self.registry,
+        )
+        self.store_files = Counter(
+            "ali_store_files_total",
+            "Files of vector stores by what became of their reading (completed, linked to a document that was there, "
+            "failed, dropped as nobody wanted it any more), and how often one was tried again (tried_again).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.store_file_seconds = Histogram(
+            "ali_store_file_duration_seconds",
+            "From the claim of a vector store's file to the end of its reading.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.readings = Gauge(
+            "ali_readings_in_progress", "Files of vector stores being read by this process.", registry=self.registry
         )
         self.embeddings = Counter(
             "ali_embeddings_total",
@@ -161,6 +192,13 @@ class Metrics:
         )
         self.index_merges = Counter(
             "ali_index_merges_total", "Merges of segments of vector stores' indexes.", registry=self.registry
+        )
+        self.file_bytes = Counter(
+            "ali_file_bytes_total",
+            "Bytes of files and parts that were taken, by whether they are stored for it or shared with a file of the "
+            "same content (stored, shared).",
+            ["result"],
+            registry=self.registry,
         )
         self.budget_refusals = Counter(
             "ali_budget_refusals_total",

@@ -7,7 +7,7 @@ code runs) and `post_…` contracts (drops what no running release uses any more
 from pathlib import Path
 from typing import Final
 
-HEAD: Final = "pre_0014_uploads"
+HEAD: Final = "pre_0015_chunk_vectors"
 """The revision that this code needs; a test holds it equal to Alembic's own head."""
 
 SCHEMA: Final = "ali"

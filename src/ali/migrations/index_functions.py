@@ -188,7 +188,7 @@ declare store uuid; gone record;
 begin
     select d.vector_store_id into store from ali.store_document d where d.id = document;
     perform from ali.vector_store v where v.id = store for no key update;
-    update ali.store_document d set state = 'gone', gone_at = now() where d.id = document and d.state = 'ready'
+    update ali.store_document d set state = 'gone', gone_at = now() where d.id = document and d.state <> 'gone'
     returning d.first_number, d.chunks, d.words into gone;
     if not found then
         return false;
@@ -318,14 +318,14 @@ language sql stable security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
-# Of a store that is gone: some of its chunks and postings. How many rows went; 0 when none is left. The store's
-# documents are whoever's that deletes the store.
+# Of a store that is gone or has expired: some of its chunks and postings. How many rows went; 0 when none is left. The
+# store's documents are whoever's that deletes the store.
 CLEAR_INDEX: Final = """
 create function ali.clear_index(store uuid, at_most integer) returns bigint
 language plpgsql security definer set search_path = pg_catalog, ali as $$
 declare cleared bigint; more bigint;
 begin
-    perform from ali.vector_store v where v.id = store and v.state = 'gone';
+    perform from ali.vector_store v where v.id = store and v.state in ('expiring', 'gone');
     if not found then
         return 0;
     end if;

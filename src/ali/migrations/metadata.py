@@ -11,6 +11,7 @@ from ali.features.idempotency import models as idempotency
 from ali.features.identity import models as identity
 from ali.features.keys import models as keys
 from ali.features.knowledge import models as knowledge
+from ali.features.knowledge.embedding import models as embedding
 from ali.features.metering import models as metering
 from ali.features.metering.budgets import models as budgets
 from ali.features.responses import models as responses
@@ -21,6 +22,7 @@ MODULES = (
     batches,
     budgets,
     conversations,
+    embedding,
     files,
     idempotency,
     identity,

@@ -126,7 +126,7 @@ def status(dsn: str) -> Status:
         row = connection.execute(
             "select current_setting('server_version'), pg_database_size(current_database()),"
             " (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-            " where n.nspname = 'ali' and c.relkind in ('r', 'p'))"
+            " where n.nspname = 'ali' and c.relkind in ('r', 'p') and not c.relispartition)"
         ).fetchone()
         if row is None:
             raise DatabaseUnreachable("The database answered with nothing.")

@@ -23,14 +23,15 @@ def make_pdf(pages: Sequence[Sequence[str]], *, encrypted: bool = False) -> byte
         objects.append(
             b"<< /Filter /Standard /V 1 /R 2 /P -44 /O <" + b"41" * 32 + b"> /U <" + b"42" * 32 + b"> /Length 40 >>"
         )
-    return _file(objects, encrypted=encrypted)
+    return pdf_file(objects, encrypted=encrypted)
 
 
 def _escaped(line: str) -> bytes:
     return line.encode("cp1252").replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
 
 
-def _file(objects: Sequence[bytes], *, encrypted: bool) -> bytes:
+def pdf_file(objects: Sequence[bytes], *, encrypted: bool = False) -> bytes:
+    """A file of these objects, the first being its catalog."""
     out = bytearray(b"%PDF-1.4\n")
     offsets = []
     for number, body in enumerate(objects, start=1):

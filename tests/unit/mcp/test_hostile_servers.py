@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 from openai.types.responses.response_output_item import McpCall
-from structlog.testing import capture_logs
 
 from ali.features.responses.mcp import McpLimits, McpListing, McpOutcome, McpSessions, call_item
 from ali.kernel.outbound import read_allowed
 from ali.kernel.outbound.client import OutboundClient
+from tests.fixtures.logs import captured_logs
 from tests.unit.mcp.servers import QUICK, Address, Asked, Script, events, http, scripted, well_behaved
 
 HASTY = McpLimits(list_s=0.8, call_s=0.8, answer_bytes=64 * 1024)
@@ -380,7 +380,7 @@ async def test_a_response_that_is_cancelled_still_ends_its_session() -> None:
 
 async def test_the_log_tells_the_kind_of_a_failure_and_nothing_that_anybody_wrote() -> None:
     async with scripted(on_call(lambda _: http(b'{"error":{"message":"secret"}}', status=400))) as found:
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             async with found.address.sessions() as sessions:
                 await sessions.call(found.address.named(authorization="secret"), "echo", '{"a": "secret"}')
     assert [entry["event"] for entry in logs] == ["mcp.call_failed"]

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from structlog.testing import capture_logs
 
 from ali.features.metering.limiting import Claim, Limiter, LimitsUnavailable, ProcessStore, claim, explain
 from ali.features.metering.limiting.claims import Kind
@@ -16,6 +15,7 @@ from ali.features.metering.limiting.in_postgres import PostgresStore
 from ali.features.metering.limiting.in_redis import RedisStore
 from ali.kernel.db import make_pool
 from ali.kernel.telemetry import Metrics
+from tests.fixtures.logs import captured_logs
 from tests.fixtures.redis_server import RedisServer
 
 LEASE_S = 0.6
@@ -65,7 +65,7 @@ async def test_postgresql_takes_over_when_redis_ends_and_gives_back_when_it_retu
         for _ in range(10):
             assert (await limiter.check((made,))).store == "redis"
         assert not (await limiter.check((made,))).allowed
-        with capture_logs() as logs:
+        with captured_logs() as logs:
             (redis_server.kill if end == "kill" else redis_server.freeze)()
             try:
                 verdicts = await asyncio.gather(*(limiter.check((made,)) for _ in range(15)))

@@ -17,7 +17,6 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-import structlog
 
 from ali.features.batches.book import TAKEN_OVER, Book, End, Taken
 from ali.features.batches.call import Answer, Route, ask
@@ -30,11 +29,10 @@ from ali.features.batches.results import CANCELLED, EXPIRED, NotRun, answered
 from ali.features.files.store import FileStore
 from ali.features.identity import Principal
 from ali.features.keys.authenticate import Authenticator
+from ali.kernel import log
 from ali.kernel.errors import AuthenticationFailed
 from ali.kernel.objects import ObjectMissing
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 _WATCH_S: Final = 1.0
 _MOST_TRIES: Final = 5

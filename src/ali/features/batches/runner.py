@@ -8,14 +8,12 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.batches.book import Taken
 from ali.features.batches.lane import Lane
 from ali.features.batches.run import BatchRun, Means
+from ali.kernel import log
 from ali.kernel.errors import Unavailable
-
-log = structlog.get_logger(__name__)
 
 POLL_S: Final = 1.0
 MOST_BATCHES: Final = 32

@@ -9,6 +9,7 @@ from ali.features.chat.attempt import estimated_usage
 from ali.features.chat.envelope import RequestEnvelope, read_envelope
 from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive, credential
 from ali.features.chat.limit_headers import limit_headers
+from ali.features.chat.named_files import with_files
 from ali.features.chat.operations import ANTHROPIC_VERSIONS, Operation
 from ali.features.chat.repeats import LONGEST_TTL_S
 from ali.features.chat.routing import Route
@@ -58,8 +59,8 @@ class Admission:
 async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receive: Receive) -> Admission:
     """Authenticate, read, limit, route, reserve, open a usage record. Raises `AliError` for whatever is refused.
 
-    One database round trip for a key that is not remembered, one where PostgreSQL counts the limits, and one where a
-    hard budget binds; otherwise none.
+    One database round trip for a key that is not remembered, one where PostgreSQL counts the limits, one where a hard
+    budget binds, and a transaction for each file that is named; otherwise none.
     """
     principal = await recognised(gateway, operation, arrival)
     principal.require_project()
@@ -75,6 +76,13 @@ async def admit(gateway: Gateway, operation: Operation, arrival: Arrival, receiv
         claimed.settle(gateway.limiter, used_tokens=0)
         raise route
     try:
+        if envelope.names_files:
+            envelope = await with_files(
+                *(envelope, gateway.files),
+                organization_id=record.organization_id,
+                project_id=record.project_id,
+                most_bytes=gateway.max_body_bytes,
+            )
         await hold_and_open(gateway, record, lambda: most_microusd(route, envelope))
     except BaseException:
         claimed.settle(gateway.limiter, used_tokens=0)

@@ -1,10 +1,13 @@
 """One call to one target: the request said in its dialect, and its answer, or the beginning of it, in the caller's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 
+from ali.features.chat.cited_files import cited_event, cited_message
 from ali.features.chat.envelope import RequestEnvelope
 from ali.features.chat.live_stream import LiveStream
 from ali.features.chat.operations import Operation
@@ -122,6 +125,7 @@ async def attempt(target: Target, *, envelope: RequestEnvelope, context: CallerC
                 max_event_bytes=context.max_event_bytes,
                 max_bytes=context.max_body_bytes,
                 dropped=prepared.dropped,
+                mended=_citing(target, envelope),
             )
             await stream.begin()
             return StreamedAnswer(stream=stream, headers=limit_headers_of(reply, target, operation))
@@ -211,6 +215,13 @@ def _relay_for(target: Target, envelope: RequestEnvelope, context: CallerContext
     return MessagesRelay(provider=provider)
 
 
+def _citing(target: Target, envelope: RequestEnvelope) -> Callable[[bytes], bytes] | None:
+    """What names the files in a stream's citations; None where it can have none."""
+    if not envelope.cited_files or target.upstream.dialect is not Dialect.ANTHROPIC:
+        return None
+    return partial(cited_event, files=envelope.cited_files)
+
+
 def _whole(body: bytes, target: Target, envelope: RequestEnvelope, context: CallerContext) -> WholeAnswer:
     """A whole body checked, its usage read, and said in the caller's dialect."""
     operation, provider = envelope.operation, target.upstream.name
@@ -225,6 +236,8 @@ def _whole(body: bytes, target: Target, envelope: RequestEnvelope, context: Call
     usage, stop_reason = facts(body, provider=provider)
     if not usage.reported:
         usage = estimated_usage(envelope, output_chars=len(body) if operation.needs == "chat" else 0)
+    if envelope.cited_files and target.upstream.dialect is Dialect.ANTHROPIC and not operation.counts_only:
+        body = cited_message(body, envelope.cited_files)
     if target.upstream.dialect is not operation.dialect:
         body = orjson.dumps(_translated_answer(orjson.loads(body), target, operation, context))
     return WholeAnswer(body=body, usage=usage, stop_reason=stop_reason, headers=[])

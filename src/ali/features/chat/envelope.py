@@ -20,6 +20,9 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
 _ONCE = (b"model", b"stream", b"stream_options")
 _KEPT_HERE = ("store", "metadata")
+_FILE_ID = b'"file_id"'
+_FILE_ID_HIDDEN = (b"\\u006", b"\\u005")
+"""How a letter of it begins that is escaped, which no program does that has nothing to hide."""
 _WHITESPACE = b" \t\r\n"
 _ABSENT = msgspec.Raw(b"")
 _MOST = 10**12
@@ -80,6 +83,9 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
+CitedFiles = tuple[tuple[str, str] | None, ...]
+
+
 @dataclass(slots=True)
 class RequestEnvelope:
     """A request's body and what was read of it."""
@@ -93,6 +99,10 @@ class RequestEnvelope:
     names_model: bool = True
     asked: Asked | None = None
     """What is to be kept of the request, for `store: true`. Such a completion is kept here, and by no provider."""
+    names_files: bool = False
+    """Whether it may name files by identifier: what it is to send of them is not in the body yet."""
+    cited_files: CitedFiles = ()
+    """Of each of its documents, in their order, the file that it was and its title; None for one that was none."""
     most_tokens: int = 0
     """The most that one answer may have, for a request that was not decoded here; 0: nothing was said."""
     _seen: object = None
@@ -166,7 +176,8 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
     except RecursionError as error:
         raise InvalidRequest("The JSON body is nested too deeply.") from error
     content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
-    if b"\\u00" in body or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
+    escaped = b"\\u00" in body
+    if escaped or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
         refuse_repeated_keys(body)
     if not MODEL_NAME.fullmatch(seen.model):
         raise ModelUnknown(
@@ -184,6 +195,7 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
         include_usage=options.include_usage if options is not None else None,
         names_model=operation.name != "moderations" or b'"model"' in body,
         asked=_asked(seen) if getattr(seen, "store", None) else None,
+        names_files=_FILE_ID in body or (escaped and any(mark in body for mark in _FILE_ID_HIDDEN)),
         _seen=seen,
     )
 

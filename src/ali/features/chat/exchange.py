@@ -5,8 +5,6 @@ import time
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from ali.features.chat.admission import Admission
 from ali.features.chat.attempt import (
     CallerContext,
@@ -24,12 +22,11 @@ from ali.features.chat.routing import Target
 from ali.features.chat.settlement import close_record, prices_tried, tell
 from ali.features.chat.stored.assembly import Assembly
 from ali.features.chat.stored.completion import KeptCompletion, kept, kept_from_body
+from ali.kernel import log
 from ali.kernel.departure import watch
 from ali.kernel.envelopes import error_body, error_event, error_headers
 from ali.kernel.errors import AliError, Unavailable
 from ali.providers.contract import Dialect, StreamRelay, Usage
-
-log = structlog.get_logger("ali.requests")
 
 JSON: Final = (b"content-type", b"application/json")
 EVENT_STREAM: Final[RawHeaders] = [
@@ -116,7 +113,8 @@ class Exchange:
     async def _serve(self) -> None:
         gateway, admission = self._gateway, self._admission
         key: bytes | None = None
-        if admission.cache_ttl_s and admission.envelope.asked is None:  # what is kept is no repeat of another
+        repeatable = admission.envelope.asked is None and not admission.envelope.cited_files
+        if admission.cache_ttl_s and repeatable:  # what is kept is no repeat of another, nor what cites another file
             key = repeat_key(
                 project_id=admission.record.project_id,
                 operation=self._operation.name,

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ali.features.chat.failover import Failover
+from ali.features.chat.named_files import Files
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.routing import Router
 from ali.features.chat.stored.settlement import CompletionKeeper
@@ -54,6 +55,7 @@ class Gateway:
     repeats: RepeatCache
     metrics: Metrics
     tally: Tally
+    files: Files
     deadlines: Deadlines
     max_body_bytes: int
     max_upstream_body_bytes: int

@@ -2,18 +2,15 @@
 
 import time
 
-import structlog
-
 from ali.features.chat.admission import Admission, admit
 from ali.features.chat.exchange import Exchange, InternalError
 from ali.features.chat.gateway import Arrival, ClientGone, Gateway, Receive, Scope, Send, arrive
 from ali.features.chat.limit_headers import RawHeaders
 from ali.features.chat.operations import Operation
 from ali.features.chat.settlement import tell_refused
+from ali.kernel import log
 from ali.kernel.envelopes import error_body, error_headers
 from ali.kernel.errors import AliError
-
-log = structlog.get_logger("ali.requests")
 
 
 async def serve(gateway: Gateway, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:

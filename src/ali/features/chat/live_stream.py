@@ -1,7 +1,7 @@
 """A provider's event stream on its way to the caller: cut into events, watched by a relay, held to its deadlines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from ali.providers.contract import (
     Deadlines,
@@ -15,11 +15,15 @@ from ali.providers.sse import EventSplitter
 
 
 class LiveStream:
-    """Bytes due to the caller. `begin` waits for the first of them; until then the caller has been told nothing."""
+    """Bytes due to the caller. `begin` waits for the first of them; until then the caller has been told nothing.
+
+    `mended`: what makes of an event of the provider's the one that the relay is to see.
+    """
 
     __slots__ = (
         "_chunks",
         "_deadlines",
+        "_feed",
         "_first",
         "_max_bytes",
         "_provider",
@@ -39,9 +43,11 @@ class LiveStream:
         max_event_bytes: int,
         max_bytes: int,
         dropped: tuple[str, ...] = (),
+        mended: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._reply = reply
         self.relay = relay
+        self._feed = relay.feed if mended is None else lambda event: relay.feed(mended(event))
         self._provider = provider
         self._deadlines = deadlines
         self._splitter = EventSplitter(limit_bytes=max_event_bytes)
@@ -52,7 +58,7 @@ class LiveStream:
 
     async def begin(self) -> None:
         """Wait for the first event that carries something. Raises as `chunks` does, and when none ever comes."""
-        relay, feed = self.relay, self.relay.feed
+        relay, feed = self.relay, self._feed
         try:
             async with asyncio.timeout(self._deadlines.first_byte_s):
                 async for chunk in self._chunks:
@@ -73,7 +79,7 @@ class LiveStream:
         """
         if self._first:
             yield self._first
-        relay, feed, split = self.relay, self.relay.feed, self._splitter.feed
+        relay, feed, split = self.relay, self._feed, self._splitter.feed
         loop = asyncio.get_running_loop()
         silence_s = self._deadlines.silence_s
         progress, moved_s = relay.progress, loop.time()
@@ -113,7 +119,7 @@ class LiveStream:
         due: list[bytes] = []
         try:
             for event in events:
-                due.append(self.relay.feed(event))  # noqa: PERF401 - what came before a refused event is kept
+                due.append(self._feed(event))  # noqa: PERF401 - what came before a refused event is kept
         except Exception as error:  # noqa: BLE001 - raised by the caller, once it has passed on what is due
             return b"".join(due), error
         return b"".join(due), None

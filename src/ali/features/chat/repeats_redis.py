@@ -7,14 +7,12 @@ and whoever writes there cannot pass one off as another.
 import hmac
 
 import redis.asyncio
-import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from ali.kernel import log
 from ali.kernel.aead import Undecipherable, decrypt, derived_key, encrypt
-
-log = structlog.get_logger(__name__)
 
 _LARGEST_BYTES = 1024 * 1024
 _WAIT_S = 0.25

@@ -2,16 +2,13 @@
 
 import time
 
-import structlog
-
 from ali.features.chat.gateway import Gateway
 from ali.features.chat.operations import Operation
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.catalog import Prices, cost_microusd
-
-log = structlog.get_logger("ali.requests")
 
 
 def close_record(

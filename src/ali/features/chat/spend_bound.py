@@ -4,7 +4,8 @@ Input. No tokenizer makes more tokens than its text has bytes in UTF-8, and JSON
 length bounds its text and the wrapping that a model puts around messages. Not so of media, whose tokens follow from
 pixels and pages: an image counts `IMAGE_TOKENS` and not its base64; a document inside the request counts its base64,
 and at least `DOCUMENT_TOKENS`; a document that the provider fetches, and tools that the provider itself runs, may fill
-the model's whole context. No bound is above the context window, beyond which providers refuse.
+the model's whole context. No bound is above the context window, beyond which providers refuse; but where texts are
+embedded, the window is that of each, and a request has many.
 
 Output. The caller's own maximum, times the number of answers; without one, the most that the model gives, or what the
 service itself sets where the provider demands a bound.
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from ali.features.chat.attempt import DEFAULT_MAX_TOKENS
 from ali.features.chat.envelope import RequestEnvelope, refuse_repeated_keys
+from ali.features.chat.operations import Operation
 from ali.features.chat.routing import CONTEXT_TOKENS, Route, Target
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Dialect
@@ -75,14 +77,13 @@ def most_microusd(route: Route, envelope: RequestEnvelope) -> int:
         )
     read = _input_of(envelope)
     most, answers = _output_of(envelope) if operation.needs == "chat" else (0, 0)
-    translated = operation.dialect is not Dialect.ANTHROPIC
-    return max(_at_target(target, read, most, answers, translated=translated) for target in route.targets)
+    return max(_at_target(target, read, most, answers, operation=operation) for target in route.targets)
 
 
-def _at_target(target: Target, read: _Input, most: int | None, answers: int, *, translated: bool) -> int:
-    """`most`: the caller's word on one answer. `translated`: from OpenAI's dialect, where the target speaks another."""
+def _at_target(target: Target, read: _Input, most: int | None, answers: int, *, operation: Operation) -> int:
+    """`most`: the caller's word on one answer."""
     prices, card = target.prices, target.card
-    context = card.context_window if card is not None and card.context_window else None
+    context = (card.context_window if card is not None and operation.needs != "embeddings" else 0) or None
     if read.unbounded:
         tokens = context or max(CONTEXT_TOKENS, read.tokens)
     else:
@@ -90,7 +91,7 @@ def _at_target(target: Target, read: _Input, most: int | None, answers: int, *, 
     limit = target.max_output_tokens
     if most is not None:
         written = min(most, limit) if card is not None else most
-    elif translated and target.upstream.dialect is Dialect.ANTHROPIC:
+    elif operation.dialect is not Dialect.ANTHROPIC and target.upstream.dialect is Dialect.ANTHROPIC:
         written = card.default_max_tokens if card is not None else DEFAULT_MAX_TOKENS
     else:
         written = limit

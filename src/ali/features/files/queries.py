@@ -48,6 +48,17 @@ async def listed(session: AsyncSession, project_id: UUID, *, purpose: str | None
     return await page_of(session, select(StoredFile).where(there), key=StoredFile.id, place=place)
 
 
+async def among(session: AsyncSession, project_id: UUID, file_ids: Sequence[UUID | None]) -> Page[StoredFile]:
+    """Those of these files that are there, newest first."""
+    wanted = [each for each in file_ids if each is not None]
+    rows = await session.scalars(
+        select(StoredFile)
+        .where(_there(project_id, purposes=SHOWN), StoredFile.id.in_(wanted))
+        .order_by(StoredFile.id.desc())
+    )
+    return Page(rows=rows.all(), has_more=False)
+
+
 async def found(
     session: AsyncSession,
     project_id: UUID,
@@ -108,3 +119,13 @@ async def keep_held(session: AsyncSession, file_id: UUID, *, purpose: str, writt
 async def let_go(session: AsyncSession, file_id: UUID) -> None:
     """Delete a file that nothing leads to any more."""
     await session.execute(update(StoredFile).where(StoredFile.id == file_id).values(state="gone"))
+
+
+async def found_all(
+    session: AsyncSession, project_id: UUID, file_ids: Sequence[UUID], *, purposes: Sequence[str] = SHOWN
+) -> dict[UUID, StoredFile]:
+    """Those of these files that are there. One statement."""
+    rows = await session.scalars(
+        select(StoredFile).where(_there(project_id, purposes=purposes), StoredFile.id.in_(file_ids))
+    )
+    return {row.id: row for row in rows}

@@ -17,7 +17,6 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 from sqlalchemy import insert, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -27,28 +26,36 @@ from ali.features.files.draft import Draft, Measured, Written
 from ali.features.files.models import StoredFile
 from ali.features.files.naming import read_file
 from ali.features.files.sharing import Spare, enter_files_of, shared, taken_bytes
-from ali.features.files.upload import Wishes
+from ali.features.files.wishes import Wishes
+from ali.kernel import log
 from ali.kernel.db import Pool, enter_tenant
-from ali.kernel.errors import AliError, Conflict, PayloadTooLarge
+from ali.kernel.errors import AliError, InvalidRequest, PayloadTooLarge
 from ali.kernel.ids import uuid7
-from ali.kernel.objects import Objects, ObjectsUnavailable
-
-log = structlog.get_logger(__name__)
+from ali.kernel.objects import ObjectMissing, Objects, ObjectsUnavailable
+from ali.kernel.telemetry import Metrics
 
 SWEEP_S: Final = 10.0
 """How long the object of a deleted file stays at most, as long as the object store answers."""
 _ABANDONED_S: Final = 86_400
 """After which a file that is still being written is taken for one that nobody writes any more."""
 _AT_ONCE: Final = 100
+_TOO_LARGE: Final = (
+    "The file is larger than the {} bytes that this service takes at once. Send it in parts (POST /v1/uploads) or in "
+    "several files, or ask the operator to raise ALI_MAX_FILE_BYTES."
+)
 
+_FORGET_UPLOADS_S: Final = 86_400
+"""How long it is known of an upload, beyond its end, what became of it."""
 _SWEEP: Final = "select id, object_name from ali.sweep_files(make_interval(secs => %s), %s)"
 _FORGET: Final = "select ali.forget_files(%s)"
+_FORGET_UPLOADS: Final = "select ali.forget_uploads(make_interval(secs => %s))"
 
 
-class ProjectFull(Conflict):
-    """409: the project's files have as many bytes together as they may."""
+class StorageQuotaExceeded(InvalidRequest):
+    """400: the project's files have as many bytes together as they may."""
 
-    code = "project_files_full"
+    code = "storage_quota_exceeded"
+    anthropic_code = code
 
 
 class FileStore:
@@ -65,12 +72,14 @@ class FileStore:
         *,
         max_bytes: int,
         max_project_bytes: int | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._sessions = sessions
         self._pool = pool
         self.objects = objects
         self.max_bytes = max_bytes
         self._max_project_bytes = max_project_bytes
+        self._metrics = metrics
 
     async def begin(
         self,
@@ -85,7 +94,7 @@ class FileStore:
     ) -> Draft:
         """A new file's row, not to be seen yet. `ttl_s`: seconds from now after which it expires (None: never).
 
-        `counted`: somebody sends it, so it must fit into what the project may keep. Raises `ProjectFull`.
+        `counted`: somebody sends it, so it must fit into what the project may keep. Raises `StorageQuotaExceeded`.
         """
         draft = Draft(
             id=uuid7(),
@@ -116,16 +125,28 @@ class FileStore:
             )
         return draft
 
-    async def write(
-        self, draft: Draft, pieces: AsyncIterator[bytes], *, max_bytes: int | None = None, with_md5: bool = False
-    ) -> Written:
-        """Write the file's bytes, at most `max_bytes` of them (None: as many as there are).
+    async def require_room(self, session: AsyncSession, project_id: UUID, *, size_bytes: int) -> None:
+        """Raises `StorageQuotaExceeded` where so much more does not fit now."""
+        most = self._max_project_bytes
+        if most is not None and await taken_bytes(session, project_id) + size_bytes > most:
+            raise self._full()
 
-        Raises `PayloadTooLarge`, `ProjectFull`, `ObjectsUnavailable`, and what `pieces` raises.
+    async def write(
+        self,
+        draft: Draft,
+        pieces: AsyncIterator[bytes],
+        *,
+        max_bytes: int | None = None,
+        too_large: str = _TOO_LARGE,
+        with_md5: bool = False,
+    ) -> Written:
+        """Write the file's bytes, at most `max_bytes` of them (None: as many as there are); else it is `too_large`.
+
+        Raises `PayloadTooLarge`, `StorageQuotaExceeded`, `ObjectsUnavailable`, and what `pieces` raises.
         """
         bounds: list[tuple[int, AliError]] = []
         if max_bytes is not None:
-            bounds.append((max_bytes, _too_large(max_bytes)))
+            bounds.append((max_bytes, PayloadTooLarge(too_large.format(max_bytes))))
         if draft.room_bytes is not None:
             bounds.append((draft.room_bytes, self._full()))
         measured = Measured(pieces, most=min(bounds, key=itemgetter(0), default=None), with_md5=with_md5)
@@ -133,7 +154,7 @@ class FileStore:
         return measured.written()
 
     async def finish(self, draft: Draft, wishes: Wishes, written: Written) -> StoredFile:
-        """Show the file, whose bytes are written. Raises `ProjectFull`."""
+        """Show the file, whose bytes are written. Raises `StorageQuotaExceeded`."""
         async with self._sessions() as session, session.begin():
             await enter_tenant(session, organization_id=draft.organization_id, project_id=draft.project_id)
             row, spare = await self.finish_in(session, draft, wishes, written)
@@ -145,9 +166,8 @@ class FileStore:
     ) -> tuple[StoredFile, Spare | None]:
         """As `finish`, within the caller's transaction, after which `clear_spare` is to have what else comes of it."""
         await enter_files_of(session, draft.project_id)
-        most = self._max_project_bytes if draft.counted else None
-        if most is not None and await taken_bytes(session, draft.project_id) + written.size_bytes > most:
-            raise self._full()
+        if draft.counted:
+            await self.require_room(session, draft.project_id, size_bytes=written.size_bytes)
         object_name, spare = await shared(session, draft, written)
         row: StoredFile | None = await session.scalar(
             update(StoredFile)
@@ -166,6 +186,8 @@ class FileStore:
         )
         if row is None:
             raise queries.missing()
+        if self._metrics is not None:
+            self._metrics.file_bytes.labels("shared" if spare else "stored").inc(written.size_bytes)
         return row, spare
 
     async def clear_spare(self, spare: Spare | None) -> None:
@@ -189,7 +211,15 @@ class FileStore:
                 f"The file has {size} bytes, and only {most_bytes} can be shown to a model here. Send a smaller one.",
                 param=param,
             )
-        return own_name, await self.objects.read(object_name, start=0, size=size)
+        if not size:
+            return own_name, b""
+        try:
+            return own_name, await self.objects.read(object_name, start=0, size=size)
+        except ObjectMissing:  # deleted a moment ago, or lost
+            async with self._sessions() as session, session.begin():
+                await enter_tenant(session, organization_id=organization_id, project_id=project_id)
+                await queries.found(session, project_id, read_file(name), param=param)
+            raise
 
     async def measure(self, draft: Draft, written: Written) -> None:
         """Note what was written of a file that somebody else will show."""
@@ -229,6 +259,8 @@ class FileStore:
             try:
                 while await self.sweep():
                     pass
+                async with self._pool.connection() as connection:
+                    await connection.execute(_FORGET_UPLOADS, (_FORGET_UPLOADS_S,))
             except (psycopg.Error, psycopg_pool.PoolTimeout, ObjectsUnavailable) as error:
                 log.warning("files.sweep_failed", error_type=type(error).__name__)
             await asyncio.sleep(SWEEP_S)
@@ -253,8 +285,8 @@ class FileStore:
                     await connection.execute(_FORGET, (gone,))
                 log.info("files.swept", files=len(gone))
 
-    def _full(self) -> ProjectFull:
-        return ProjectFull(
+    def _full(self) -> StorageQuotaExceeded:
+        return StorageQuotaExceeded(
             f"The files of a project have at most {self._max_project_bytes} bytes together here, and this one does not "
             "fit. Delete files that are not needed, or ask the operator to raise ALI_MAX_PROJECT_FILE_BYTES."
         )
@@ -263,10 +295,3 @@ class FileStore:
 def moment_in(ttl_s: int | None) -> datetime | None:
     """So many seconds from now; None stays None."""
     return None if ttl_s is None else datetime.now(UTC) + timedelta(seconds=ttl_s)
-
-
-def _too_large(max_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(
-        f"The file is larger than the {max_bytes} bytes that this service takes. Send it in several files, or ask the "
-        "operator to raise ALI_MAX_FILE_BYTES."
-    )

@@ -8,18 +8,16 @@ from typing import Final, Literal
 from uuid import UUID
 
 import psycopg
-import structlog
 from psycopg.rows import TupleRow
 
 from ali.features.idempotency import queries
 from ali.features.idempotency.request import Asked
 from ali.features.idempotency.sealing import Answer, AnswerUnreadable, Identity, Sealer
 from ali.features.metering.ledger import DEAD_AFTER_S
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.errors import Unavailable
 from ali.kernel.ids import uuid7
-
-log = structlog.get_logger(__name__)
 
 _DEADLINE_S: Final = 5.0
 _FORGET_EVERY_S: Final = 10.0

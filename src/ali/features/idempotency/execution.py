@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import structlog
-
 from ali.features.chat.gateway import Receive, Send
 from ali.features.idempotency.answers import is_final
 from ali.features.idempotency.claims import Claim, Claims
 from ali.features.idempotency.sealing import Answer, RawHeaders
+from ali.kernel import log
 from ali.kernel.departure import CONNECTION
-
-log = structlog.get_logger(__name__)
 
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 

@@ -5,8 +5,6 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from ali.features.chat.gateway import Send
 from ali.features.idempotency.answers import replayed_headers
 from ali.features.idempotency.claims import Claim, Claims
@@ -14,10 +12,9 @@ from ali.features.idempotency.execution import App, Ended, execute
 from ali.features.idempotency.patience import Patience
 from ali.features.idempotency.sealing import Answer
 from ali.features.keys.authenticate import CredentialReader
+from ali.kernel import log
 from ali.kernel.errors import Conflict, Unprocessable
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger("ali.requests")
 
 Flight = asyncio.Future[Answer | None]
 

@@ -16,8 +16,6 @@ What sets headers on every answer (the edge's) belongs around this, so that a re
 from collections.abc import Callable
 from uuid import UUID
 
-import structlog
-
 from ali.features.chat.gateway import ClientGone, Receive, Scope, Send, credential
 from ali.features.idempotency.execution import App
 from ali.features.idempotency.keyed import Keeping, KeyedRequest
@@ -25,11 +23,10 @@ from ali.features.idempotency.patience import Patience
 from ali.features.idempotency.request import HEADER, asked_for, key_of, refuse_large
 from ali.features.identity import Principal
 from ali.features.identity.principal import PROJECT_HEADER, project_named
+from ali.kernel import log
 from ali.kernel.envelopes import envelope_of, error_body, error_headers
 from ali.kernel.errors import AliError, Unavailable
 from ali.kernel.ids import new_id
-
-log = structlog.get_logger("ali.requests")
 
 
 class Once:

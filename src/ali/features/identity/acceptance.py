@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
@@ -19,10 +18,9 @@ from ali.features.identity.models import Invite, Organization, Project, ProjectM
 from ali.features.identity.naming import Kind, named
 from ali.features.identity.password_reset import LinkRefused
 from ali.features.identity.sessions import Opened
+from ali.kernel import log
 from ali.kernel.errors import Conflict
 from ali.kernel.ids import uuid7
-
-log = structlog.get_logger(__name__)
 
 LONGEST_NAME: Final = 200
 

@@ -10,15 +10,13 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.identity import queries, tokens
 from ali.features.identity.signing_keys import KeySet, SigningKey, key_set, unwrap
 from ali.features.identity.tokens import AccessClaims, AccessTokenRefused, TokenVerifier
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.errors import Unavailable
-
-log = structlog.get_logger(__name__)
 
 REREAD_AFTER_S = 0.1
 """Names of keys that this process does not know make it read the keys anew at most so often; all who ask share that."""

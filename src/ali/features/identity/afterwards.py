@@ -6,12 +6,10 @@ The line is bounded, and gone with the process: whoever waits for a letter in va
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from ali.kernel import log
 from ali.kernel.errors import AliError
-
-log = structlog.get_logger(__name__)
 
 LONGEST_LINE = 200
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import text
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -18,6 +17,7 @@ from ali.features.identity.afterwards import Line
 from ali.features.identity.letters import Letter
 from ali.features.identity.passwords import Passwords
 from ali.features.identity.turnstile import Turnstile
+from ali.kernel import log
 from ali.kernel.db import Pool, enter_tenant
 from ali.kernel.telemetry import Metrics
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ali.features.identity.access_tokens import AccessTokens
     from ali.features.identity.mail import Mailer
     from ali.features.identity.openid import RelyingParty
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import delete
 
 from ali.features.identity.desk import Desk, Device
@@ -23,12 +22,11 @@ from ali.features.identity.openid.person import SignInRefused
 from ali.features.identity.openid.request import ATTEMPT_LIFETIME, Attempt
 from ali.features.identity.sealing import seal, unseal
 from ali.features.identity.sessions import Opened
+from ali.kernel import log
 from ali.kernel.errors import AliError, AuthenticationFailed, NotFound, PermissionRefused
 
 if TYPE_CHECKING:
     from ali.features.identity.openid import RelyingParty
-
-log = structlog.get_logger(__name__)
 
 _PURPOSE: Final = "OpenID Connect attempt"
 _NO_SIGN_IN: Final = "This answer belongs to no sign-in that this browser has begun here. Sign in again."

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,12 +21,11 @@ from ali.features.identity.models import OpenIdIdentity, Organization, User
 from ali.features.identity.naming import Kind, named
 from ali.features.identity.openid.person import ExternalPerson, NotAdmitted
 from ali.features.identity.sessions import Opened
+from ali.kernel import log
 from ali.kernel.epoch import ADVANCE_EPOCH
 from ali.kernel.errors import Conflict
 from ali.kernel.ids import uuid7
 from ali.kernel.openid_provider import OpenIdProvider
-
-log = structlog.get_logger(__name__)
 
 _OWNER: Final = "owner"
 

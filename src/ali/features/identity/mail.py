@@ -19,13 +19,10 @@ from email.utils import format_datetime, make_msgid, parseaddr
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from ali.features.identity.letters import Letter
+from ali.kernel import log
 from ali.kernel.errors import InvalidRequest, Unavailable
 from ali.kernel.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 15.0
 _AT_ONCE: Final = 2

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,9 +14,8 @@ from ali.features.identity.desk import Desk, Device
 from ali.features.identity.letters import Language
 from ali.features.identity.models import PasswordReset, User
 from ali.features.identity.naming import Kind, named
+from ali.kernel import log
 from ali.kernel.errors import InvalidRequest
-
-log = structlog.get_logger(__name__)
 
 VALID_FOR: Final = timedelta(hours=1)
 _MOST_AT_ONCE: Final = 3

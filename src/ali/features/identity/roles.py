@@ -13,6 +13,8 @@ class Permission(StrEnum):
     FILES_WRITE = "files.write"
     BATCHES_READ = "batches.read"
     BATCHES_WRITE = "batches.write"
+    VECTOR_STORES_READ = "vector_stores.read"
+    VECTOR_STORES_WRITE = "vector_stores.write"
     USAGE_READ = "usage.read"
     METRICS_READ = "metrics.read"
     ORGANIZATION_READ = "organization.read"
@@ -43,6 +45,8 @@ MEANINGS: Final[dict[Permission, str]] = {
     Permission.FILES_WRITE: "Upload and delete files.",
     Permission.BATCHES_READ: "See batches and how far they are, without their results.",
     Permission.BATCHES_WRITE: "Hand in, cancel and delete batches, whose requests cost money.",
+    Permission.VECTOR_STORES_READ: "See vector stores, search them, and read what was read of their files.",
+    Permission.VECTOR_STORES_WRITE: "Create, change and delete vector stores; add files to them and take files out.",
     Permission.USAGE_READ: "See what was used and what it cost.",
     Permission.METRICS_READ: "Read the service's metrics.",
     Permission.ORGANIZATION_READ: "See the organization's name and settings.",
@@ -75,12 +79,15 @@ _CALLS_MODELS: Final = frozenset(
         Permission.FILES_WRITE,
         Permission.BATCHES_READ,
         Permission.BATCHES_WRITE,
+        Permission.VECTOR_STORES_READ,
+        Permission.VECTOR_STORES_WRITE,
     }
 )
-"""Whoever may call models may also do so with files and in batches."""
+"""Whoever may call models may also do so with files, over vector stores and in batches."""
 _READS: Final = frozenset(permission for permission in Permission if permission.value.endswith(".read")) - {
     Permission.METRICS_READ,
     Permission.FILES_READ,
+    Permission.VECTOR_STORES_READ,
 }
 """The installation's metrics are not an organization's to give, and content is no auditor's to read."""
 

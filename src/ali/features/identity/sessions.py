@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,11 +15,10 @@ from ali.features.identity.desk import Desk, Device
 from ali.features.identity.models import Session, User
 from ali.features.identity.naming import Kind, named
 from ali.features.identity.refresh import Decision, RefreshRefused
+from ali.kernel import log
 from ali.kernel.epoch import ADVANCE_EPOCH
 from ali.kernel.errors import NotFound
 from ali.kernel.ids import uuid7
-
-log = structlog.get_logger(__name__)
 
 ACCESS_LIFETIME: Final = timedelta(minutes=10)
 """As `tokens.LIFETIME`, whose module a start does not import; a test holds them equal."""

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,9 +21,8 @@ from ali.features.identity.models import User
 from ali.features.identity.naming import Kind, named
 from ali.features.identity.passwords import PasswordRefused, needs_rehash
 from ali.features.identity.sessions import Opened
+from ali.kernel import log
 from ali.kernel.errors import AliError, AuthenticationFailed
-
-log = structlog.get_logger(__name__)
 
 
 class SignInRefused(AuthenticationFailed):

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.identity import Permission, Principal
 from ali.features.identity.principal import ProjectMismatch
@@ -20,8 +19,6 @@ from ali.features.keys.secret import digest, well_formed
 from ali.kernel.db import Pool
 from ali.kernel.epoch import EpochWatch
 from ali.kernel.errors import AuthenticationFailed, Unavailable
-
-log = structlog.get_logger(__name__)
 
 MARK_USED_S = 30.0
 

@@ -31,9 +31,14 @@ class VectorStore(Base):
     __tablename__ = "vector_store"
     __table_args__ = (
         Index("vector_store_project_id_id_idx", "project_id", "id"),
-        Index("vector_store_expires_at_idx", "expires_at", postgresql_where="expires_at is not null"),
+        Index(
+            "vector_store_expires_at_idx",
+            "expires_at",
+            postgresql_where="expires_at is not null and state = 'ready'",
+        ),
+        Index("vector_store_leaving_idx", "id", postgresql_where="state in ('expiring', 'gone')"),
         Index("vector_store_merge_due_idx", "id", postgresql_where="merge_due"),
-        CheckConstraint("state in ('ready', 'gone')", name="state_known"),
+        CheckConstraint("state in ('ready', 'expiring', 'expired', 'gone')", name="state_known"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -45,7 +50,9 @@ class VectorStore(Base):
     # `metadata` is SQLAlchemy's own name.
     tags: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default="{}")
     state: Mapped[str] = mapped_column(Text, server_default="ready")
-    """`gone` from its deletion until all that it holds is deleted."""
+    """`gone` from its deletion until all that it holds is deleted; `expiring` from its expiry until then, and from then
+    on `expired`: an empty store that is still shown.
+    """
     expires_after_days: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     last_active_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -76,7 +83,8 @@ class StoreDocument(Base):
             postgresql_where="state <> 'gone'",
         ),
         Index("store_document_gone_idx", "vector_store_id", postgresql_where="state = 'gone'"),
-        CheckConstraint("state in ('ready', 'gone')", name="state_known"),
+        Index("store_document_left_idx", "vector_store_id", postgresql_where="state = 'left'"),
+        CheckConstraint("state in ('ready', 'left', 'gone')", name="state_known"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -88,12 +96,17 @@ class StoreDocument(Base):
     chunking: Mapped[str] = mapped_column(Text)
     """How it was cut: `auto`, or the characters or tokens of a chunk and their overlap."""
     state: Mapped[str] = mapped_column(Text, server_default="ready")
+    """`left` from when no file of the store leads to it any more, and no search finds it, until its chunks are deleted:
+    a file of the same content makes it `ready` again. Then `gone`.
+    """
     first_number: Mapped[int] = mapped_column(Integer)
     chunks: Mapped[int] = mapped_column(Integer)
     words: Mapped[int] = mapped_column(BigInteger)
     pages: Mapped[int | None] = mapped_column(Integer)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     """What it takes in the store: chunks, index and vectors."""
+    embedded_by: Mapped[int | None] = mapped_column(Integer)
+    """The space in which each of its chunks has a vector; NULL: in none."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     gone_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
@@ -104,10 +117,12 @@ class StoreFile(Base):
     __tablename__ = "store_file"
     __table_args__ = (
         UniqueConstraint("vector_store_id", "file_id", name="store_file_vector_store_id_file_id_key"),
+        Index("store_file_vector_store_id_id_idx", "vector_store_id", "id"),
+        Index("store_file_vector_store_id_status_id_idx", "vector_store_id", "status", "id"),
         Index("store_file_file_id_idx", "file_id"),
         Index("store_file_document_id_idx", "document_id"),
         Index("store_file_batch_id_idx", "batch_id", postgresql_where="batch_id is not null"),
-        Index("store_file_unfinished_idx", "id", postgresql_where="status = 'in_progress'"),
+        Index("store_file_unfinished_idx", "project_id", "id", postgresql_where="status = 'in_progress'"),
         CheckConstraint("status in ('in_progress', 'completed', 'cancelled', 'failed')", name="status_known"),
     )
 
@@ -127,6 +142,7 @@ class StoreFile(Base):
     pages_done: Mapped[int] = mapped_column(Integer, server_default="0")
     pages: Mapped[int | None] = mapped_column(Integer)
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How often its reading was begun and did not come to an end of its own: a process or its reader died."""
     instance_id: Mapped[UUID | None]
     claimed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     resume_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

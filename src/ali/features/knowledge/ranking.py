@@ -1,26 +1,54 @@
 """The second stage of lexical search: the best hundred or so that the index found, ordered by what it cannot see.
 
 The index knows how often each term occurs in a chunk. A signature also tells whether a word is written as in the
-question, which words stand side by side, and how much of the question one sentence covers. Weights were tuned on
-Portuguese and English sets; docs/reference/retrieval.md has what each part is worth.
+question or is only of its family, which words stand side by side, and how much of the question one sentence covers, how
+briefly, and whether it shows what is asked for. Weights were tuned on Portuguese and English sets;
+docs/reference/retrieval.md has what each part is worth.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ali.features.knowledge.analysis import AnalysedQuery, unpacked
+from ali.features.knowledge.analysis import AnalysedQuery
+from ali.features.knowledge.signature import SENTENCE_END, Trait, Word, likeness, same_stem, same_word, unpack
 
 K1, B = 1.2, 0.75
-_UNSTEMMED, _PAIRS, _SENTENCE = 0.4, 0.2, 0.4
-_END = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What each part counts. The first four are those of the parts, beside each other; `rank` divides by their sum."""
+
+    words: float = 2.2
+    """BM25's, its counts being sums of how alike the words are. k1 + 1, so that the others compare with plain BM25."""
+    pairs: float = 0.4
+    sentence: float = 1.6
+    coverage: float = 0.25
+    same_stem: float = 0.8
+    """What a word counts that is written otherwise than in the question; as it is there it counts 1."""
+    family: float = 1.0
+    """Scales what a word of another stem counts that begins alike: 0.1 to 0.4."""
+    heading: float = 2.0
+    """How often a word of a heading counts."""
+    first: float = 0.3
+    """Of a sentence: that it begins with what is asked about."""
+    trait: float = 0.3
+    """Of a sentence: that it shows what is asked for: a date, a name, a number."""
+    brevity: float = 0.3
+    """Of a sentence: how much a long one loses."""
+
+
+WEIGHTS = Weights()
+_BRIEF_WORDS = 12
+_HEADING, _DEFINITION = int(Trait.HEADING), int(Trait.DEFINITION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A chunk that may be the answer. `words` and `signature` are those of its `Analysed`.
 
-    `bm25` is the index's own score, 0.0 where the index did not find it (a vector did): it is computed here anew.
+    `bm25` is the index's own score, 0.0 where the index did not find it (a vector did); `rank` does not read it.
     """
 
     number: int
@@ -57,55 +85,136 @@ def inverse_frequency(*, chunks: int, frequency: int) -> float:
     return math.log(1 + (chunks - frequency + 0.5) / (frequency + 0.5))
 
 
-def rank(query: AnalysedQuery, candidates: Sequence[Candidate], *, statistics: Statistics) -> list[Ranked]:
+def rank(
+    query: AnalysedQuery, candidates: Sequence[Candidate], *, statistics: Statistics, weights: Weights = WEIGHTS
+) -> list[Ranked]:
     """The candidates, the best first. Pure. Cost: about 25 µs a candidate."""
-    weights = [
-        group.weight * inverse_frequency(chunks=statistics.chunks, frequency=frequency)
-        for group, frequency in zip(query.groups, statistics.frequencies, strict=True)
-    ]
-    if not any(weights):
-        return [Ranked(number=each.number, score=0.0, scores={}) for each in candidates]
-    average = max(1.0, statistics.words / max(1, statistics.chunks))
-    ranked = [_ranked(query, candidate, weights, average) for candidate in candidates]
-    return sorted(ranked, key=lambda each: (-each.score, each.number))
+    scorer = _Scorer(query, statistics, weights)
+    return sorted(map(scorer.ranked, candidates), key=lambda each: (-each.score, each.number))
 
 
-def _ranked(query: AnalysedQuery, candidate: Candidate, weights: Sequence[float], average: float) -> Ranked:
-    stems, surfaces = unpacked(candidate.signature)
-    group_of = {**query.short, 0: _END}.get
-    found = [(at, group) for at, stem in enumerate(stems) if (group := group_of(stem)) is not None]
-    counts: dict[int, int] = {}
-    written: dict[int, int] = {}
-    pairs: dict[tuple[int, int], int] = {}
-    best = covered = 0.0
-    sentence: set[int] = set()
-    before_at, before = -2, _END
-    for at, group in found:
-        if group == _END:
-            best = max(best, covered)
-            covered = 0.0
-            sentence.clear()
-            continue
-        counts[group] = counts.get(group, 0) + 1
-        if surfaces[at] in query.surfaces[group]:
-            written[group] = written.get(group, 0) + 1
-        if group not in sentence:
-            sentence.add(group)
-            covered += weights[group]
-        if at == before_at + 1 and (before, group) in query.pairs:
-            pairs[before, group] = pairs.get((before, group), 0) + 1
-        before_at, before = at, group
-    best = max(best, covered)
-    norm = K1 * (1 - B + B * candidate.words / average)
-    total = sum(weights)
-    scores = {
-        "bm25": sum(weights[group] * count / (count + norm) for group, count in counts.items()) / total,
-        "unstemmed": sum(weights[group] * count / (count + norm) for group, count in written.items()) / total,
-        "pairs": sum((weights[left] + weights[right]) * c / (c + norm) for (left, right), c in pairs.items())
-        / (sum(weights[left] + weights[right] for left, right in query.pairs) or 1.0),
-        "sentence": best / total,
-    }
-    score = (
-        scores["bm25"] + _UNSTEMMED * scores["unstemmed"] + _PAIRS * scores["pairs"] + _SENTENCE * scores["sentence"]
-    ) / (1 + _UNSTEMMED + _PAIRS + _SENTENCE)
-    return Ranked(number=candidate.number, score=score, scores=scores)
+_Hit = tuple[int, int, float]
+"""Where in a signature, which group, how alike."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a candidate has of the question: by group, how often, and how alike at best; pairs; its best sentence."""
+
+    counts: dict[int, float] = field(default_factory=dict)
+    best: dict[int, float] = field(default_factory=dict)
+    pairs: dict[tuple[int, int], float] = field(default_factory=dict)
+    sentence: float = 0.0
+
+
+class _Matches(dict[Word, tuple[int, float]]):
+    """Words of signatures to (group of the question, how alike from 0 to 1)."""
+
+    def __init__(self, query: AnalysedQuery, weights: Weights) -> None:
+        super().__init__()
+        self._weights = weights
+        self._asked: dict[int, list[tuple[int, int]]] = {}
+        for word in query.words:
+            for key, mark in word.forms:
+                self._asked.setdefault(key, []).append((word.group, mark))
+        self.keys_asked = frozenset((*self._asked, SENTENCE_END))
+
+    def __missing__(self, word: Word) -> tuple[int, float]:
+        asked = [(self._alike(word[1], mark), group) for group, mark in self._asked[word[0]]]
+        alike, group = max(asked)
+        self[word] = found = (group, alike)
+        return found
+
+    def _alike(self, mark: int, asked: int) -> float:
+        if same_stem(mark, asked):
+            return 1.0 if same_word(mark, asked) else self._weights.same_stem
+        return self._weights.family * likeness(mark, asked)
+
+
+class _Scorer:
+    """One question over any number of candidates."""
+
+    def __init__(self, query: AnalysedQuery, statistics: Statistics, weights: Weights) -> None:
+        self._asked = int(query.asked)
+        self._weights = weights
+        inverse = [
+            inverse_frequency(chunks=statistics.chunks, frequency=frequency) for frequency in statistics.frequencies
+        ]
+        values = [group.weight * value for group, value in zip(query.groups, inverse, strict=True)]
+        total = sum(values) or 1.0
+        self._values = [value / total for value in values]
+        pairs = {pair: count * (inverse[pair[0]] + inverse[pair[1]]) for pair, count in query.pairs.items()}
+        total = sum(pairs.values()) or 1.0
+        self._pair_values = {pair: value / total for pair, value in pairs.items()}
+        self._average = max(1.0, statistics.words / max(1, statistics.chunks))
+        self._matches = _Matches(query, weights)
+
+    def ranked(self, candidate: Candidate) -> Ranked:
+        """Score one candidate."""
+        tally = self._read(candidate.signature)
+        norm = K1 * (1 - B + B * candidate.words / self._average)
+        values, weights = self._values, self._weights
+        scores = {
+            "words": sum(values[group] * count / (count + norm) for group, count in tally.counts.items()),
+            "pairs": sum(self._pair_values[pair] * count / (count + norm) for pair, count in tally.pairs.items()),
+            "sentence": tally.sentence,
+            "coverage": sum(values[group] * alike for group, alike in tally.best.items()),
+        }
+        score = (
+            weights.words * scores["words"]
+            + weights.pairs * scores["pairs"]
+            + weights.sentence * scores["sentence"]
+            + weights.coverage * scores["coverage"]
+        ) / (weights.words + weights.pairs + weights.sentence + weights.coverage)
+        return Ranked(number=candidate.number, score=min(1.0, score), scores=scores)
+
+    def _read(self, signature: bytes) -> _Tally:
+        tally = _Tally()
+        run: list[_Hit] = []
+        begins = 0
+        keys, marks = unpack(signature)
+        asked, matches = self._matches.keys_asked, self._matches
+        for at in [at for at, key in enumerate(keys) if key in asked]:
+            key = keys[at]
+            if key:
+                group, alike = matches[key, marks[at]]
+                if alike:
+                    run.append((at, group, alike))
+                continue
+            if run:
+                self._add(run, tally, begins=begins, ends=at, traits=marks[at])
+                run = []
+            begins = at + 1
+        return tally
+
+    def _add(self, run: list[_Hit], tally: _Tally, *, begins: int, ends: int, traits: int) -> None:
+        """Count what a sentence has of the question."""
+        factor = self._weights.heading if traits & _HEADING else 1.0
+        counts, pair_values = tally.counts, self._pair_values
+        here: dict[int, float] = {}
+        before, before_at, before_alike = -1, -2, 0.0
+        for at, group, alike in run:
+            counts[group] = counts.get(group, 0.0) + factor * alike
+            if alike > here.get(group, 0.0):
+                here[group] = alike
+            if at == before_at + 1 and (before, group) in pair_values:
+                tally.pairs[before, group] = tally.pairs.get((before, group), 0.0) + alike * before_alike
+            before, before_at, before_alike = group, at, alike
+        best, values, covered = tally.best, self._values, 0.0
+        for group, alike in here.items():
+            covered += values[group] * alike
+            if alike > best.get(group, 0.0):
+                best[group] = alike
+        tally.sentence = max(tally.sentence, self._sentence(run[0], covered, begins=begins, ends=ends, traits=traits))
+
+    def _sentence(self, hit: _Hit, covered: float, *, begins: int, ends: int, traits: int) -> float:
+        """From 0 to 1: the square of what it covers, for one that covers all is worth more than two that cover half."""
+        weights = self._weights
+        covered *= 1 - weights.brevity + weights.brevity * min(1.0, _BRIEF_WORDS / (ends - begins))
+        score = covered * covered
+        at, group, alike = hit
+        if at == begins:
+            score += weights.first * self._values[group] * alike
+        if self._asked & traits and (self._asked != _DEFINITION or at <= begins + 1):
+            score += weights.trait * covered
+        return score / (1 + weights.first + weights.trait)

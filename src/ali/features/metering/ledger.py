@@ -12,16 +12,14 @@ from uuid import UUID
 import orjson
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.metering import queries
 from ali.features.metering.record import OpenRecord
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.errors import Unavailable
 from ali.kernel.statement import StatementConnection
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 OPEN_AFTER_S = 0.025
 SETTLE_DEADLINE_S = 5.0

@@ -90,6 +90,7 @@ async def order_of(
     )
     begun = False
     try:
+        await _require_stores(engine, place, request)
         references = await references_of(engine, place, request)
         if request.background and not starts_now:
             head["status"] = "queued"
@@ -120,6 +121,13 @@ async def order_of(
     return order
 
 
+async def _require_stores(engine: Engine, place: Place, request: ResponseRequest) -> None:
+    """Raises `NotFound` for a vector store that is not there to be searched."""
+    search = request.tools.search
+    if search is not None:
+        await engine.vector_stores.require(search, place)
+
+
 async def _leave_nothing(engine: Engine, place: Place, error: BaseException) -> None:
     if isinstance(error, StateUnavailable):  # it did not answer a moment ago
         engine.state.discard_late(place)
@@ -144,10 +152,15 @@ def servers_of(engine: Engine, request: ResponseRequest) -> tuple[McpServer, ...
 async def hold_for(engine: Engine, order: Order) -> None:
     """Hold what the order costs at most, and open its usage record."""
     request = order.request
+    search = request.tools.search
     question = Question(
         parameters=request.for_model(),
         items=[*order.history, *request.items],
-        functions=[*request.tools.own, *(tool for _, tool in request.tools.remote)],
+        functions=[
+            *request.tools.own,
+            *(tool for _, tool in request.tools.remote),
+            *([request.document["tools"][search.at]] if search is not None else ()),
+        ],
         hosted=request.tools.hosted,
     )
 
@@ -158,7 +171,7 @@ async def hold_for(engine: Engine, order: Order) -> None:
             model=request.model,
             most_tokens=request.document.get("max_output_tokens") or 0,
         )
-        turns = min(TURNS_HELD, engine.max_turns) if order.servers else 1
+        turns = min(TURNS_HELD, engine.max_turns) if order.servers or search is not None else 1
         return order.turn_bound_microusd * (turns + (1 if request.compacts else 0))
 
     await hold_and_open(engine.gateway, order.record, most)

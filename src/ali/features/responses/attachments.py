@@ -1,23 +1,16 @@
 """Files of the project that items name by `file_id`: read when a response runs, shown to the model, kept nowhere."""
 
 import base64
-import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from ali.features.files.kinds import media_type_of
 from ali.features.responses.state import Place
 from ali.kernel.errors import PayloadTooLarge
 
 Json = dict[str, Any]
 
-_MAGIC: Final = (
-    (b"%PDF-", "application/pdf"),
-    (b"\x89PNG\r\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
-)
 _NAMED: Final = ("input_file", "input_image")
 
 
@@ -95,11 +88,3 @@ def _parts(items: Sequence[Json]) -> Iterator[Json]:
 
 def _brings_content(part: Json) -> bool:
     return any(part.get(member) for member in ("file_data", "file_url", "image_url"))
-
-
-def media_type_of(name: str, content: bytes) -> str:
-    """What a file is, by its first bytes, or else by its name."""
-    for magic, media_type in _MAGIC:
-        if content.startswith(magic):
-            return media_type
-    return mimetypes.guess_type(name)[0] or "text/plain"

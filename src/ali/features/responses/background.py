@@ -12,7 +12,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-import structlog
 
 from ali.features.chat.admission import NOTHING_CLAIMED
 from ali.features.chat.exchange import JSON, InternalError, Stopping
@@ -32,11 +31,10 @@ from ali.features.responses.replay import output_of
 from ali.features.responses.request import read_request
 from ali.features.responses.run import ResponseRun
 from ali.features.responses.state import Ending, Place, Taken
+from ali.kernel import log
 from ali.kernel.cleanup import to_its_end
 from ali.kernel.errors import AliError
 from ali.kernel.ids import uuid7
-
-log = structlog.get_logger("ali.responses")
 
 Json = dict[str, Any]
 

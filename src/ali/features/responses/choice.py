@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from ali.features.responses.errors import ToolNotOffered
 from ali.kernel.errors import InvalidRequest
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
@@ -13,6 +14,8 @@ Offered = Mapping[str, Mapping[str, str]]
 
 _WORDS: Final = frozenset({"none", "auto", "required"})
 _NAMED: Final = frozenset({"function", "custom", "mcp"})
+_SERVED: Final = frozenset({"mcp", "file_search"})
+"""What this service runs, and a model knows as functions."""
 _MODES: Final = ("auto", "required")
 
 
@@ -59,36 +62,43 @@ def _check_named(choice: object, present: list[tuple[object, object]], *, param:
         raise InvalidRequest(f"Invalid '{param}.name': expected a string.", param=f"{param}.name", code="invalid_type")
 
 
-def choice_for_turn(choice: object, offered: Offered, *, first: bool) -> Any:  # noqa: ANN401 - as in the API
+def choice_for_turn(choice: object, offered: Offered, *, first: bool, searches: bool = False) -> Any:  # noqa: ANN401 - as in the API
     """A checked `choice` in terms of functions. None: the model is free, or there is nothing to choose among.
+
+    `searches`: the search of files is offered.
 
     What a choice demands is met by the `first` turn; from then on the model may answer, or a response that calls a
     server's tools would have no end. Raises `ToolNotOffered` where a server does not offer what is demanded of it.
     """
     if not isinstance(choice, dict):
         return choice if first or choice != "required" else None
-    if choice["type"] not in ("mcp", "allowed_tools"):
+    served = choice["type"] in _SERVED
+    if not served and choice["type"] != "allowed_tools":
         return choice if first else None
-    named = [choice] if choice["type"] == "mcp" else choice["tools"]
-    allowed = [tool for each in named for tool in (_functions_of(each, offered) if each["type"] == "mcp" else [each])]
-    demands = choice["type"] == "mcp" or choice["mode"] == "required"
+    named = [choice] if served else choice["tools"]
+    allowed = [tool for each in named for tool in _functions_of(each, offered, searches=searches)]
+    demands = served or choice["mode"] == "required"
     if not demands or not first:
-        if choice["type"] == "mcp":
+        if served:
             return None
         return {**choice, "mode": "auto", "tools": allowed} if allowed else "none"
     if not allowed:
         raise ToolNotOffered(
-            "No MCP server offers what tool_choice demands. The mcp_list_tools items say what they offer, or why that "
+            "Nothing offers what tool_choice demands. The mcp_list_tools items say what MCP servers offer, or why that "
             "is not known.",
             param="tool_choice",
         )
-    if choice["type"] == "mcp" and len(allowed) == 1:
+    if served and len(allowed) == 1:
         return allowed[0]
     return {"type": "allowed_tools", "mode": "required", "tools": allowed}
 
 
-def _functions_of(choice: Json, offered: Offered) -> list[Json]:
-    """The functions that stand for a server's tools, or for the one that is named."""
+def _functions_of(choice: Json, offered: Offered, *, searches: bool) -> list[Json]:
+    """The functions that stand for a server's tools, or for the one that is named; others stand for themselves."""
+    if choice["type"] == "file_search":
+        return [{"type": "function", "name": FILE_SEARCH}] if searches else []
+    if choice["type"] != "mcp":
+        return [choice]
     tools = offered.get(choice["server_label"], {})
     name = choice.get("name")
     names = tools.values() if name is None else [tools[name]] if name in tools else []

@@ -16,7 +16,7 @@ from ali.features.chat.gateway import Arrival, Receive, Scope, Send
 from ali.features.chat.operations import RESPONSE_COMPACT
 from ali.features.identity.naming import Kind, named
 from ali.features.responses.admission import hold_for
-from ali.features.responses.compaction import compaction_item, extract, quotes_only, summary_in, summary_question
+from ali.features.responses.compaction import compaction_item, extract, summary_in, summary_question
 from ali.features.responses.consulting import Consultation, consult, respond, settled
 from ali.features.responses.errors import nothing_to_compact
 from ali.features.responses.exchange import ResponseExchange, carried
@@ -26,6 +26,7 @@ from ali.features.responses.order import Engine, Order
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.state import Place
 from ali.features.responses.tools import Tools
+from ali.features.responses.turn import quotes_only
 from ali.providers.contract import Usage
 from ali.providers.turns import new_item_id
 

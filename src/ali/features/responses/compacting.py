@@ -9,13 +9,12 @@ from ali.features.responses.compaction import (
     compaction_item,
     extract,
     planned,
-    quotes_only,
     summary_in,
     summary_question,
 )
 from ali.features.responses.history import ANY_MODEL, told
 from ali.features.responses.order import Engine, Order
-from ali.features.responses.turn import Question, StreamedTurn
+from ali.features.responses.turn import Question, StreamedTurn, quotes_only
 from ali.providers.turns import OutputWriter, new_item_id
 
 Json = dict[str, Any]

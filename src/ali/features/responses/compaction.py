@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from ali.features.chat.routing import Target
 from ali.features.responses.compaction_prompt import INSTRUCTIONS, REQUEST
+from ali.features.responses.file_search.shown import with_searches
 from ali.features.responses.history import fitted, is_answer, is_told, shown
 from ali.features.responses.sealing import Seal, Unseal
 from ali.features.responses.turn import Question
@@ -107,14 +107,9 @@ def _is_callers(item: Json) -> bool:
     return is_answer(item) or kind in ("mcp_approval_response", "compaction_trigger")
 
 
-def quotes_only(target: Target) -> bool:
-    """Whether the model writes nothing of its own, so that asking it for a summary is of no use."""
-    return target.card is not None and target.card.provider == "extractive"
-
-
 def summary_question(earlier: Sequence[Json], *, document: Json, window_tokens: int) -> Question:
     """What the model is asked for a summary. `document`: the caller's request, whose service tier and keys hold."""
-    fit = fitted(list(earlier), window_tokens=window_tokens, output_tokens=_SUMMARY_TOKENS)
+    fit = fitted(with_searches(earlier, None), window_tokens=window_tokens, output_tokens=_SUMMARY_TOKENS)
     parts = [*_transcript(fit, instructions=document.get("instructions"))]
     parts.append({"type": "input_text", "text": REQUEST})
     return Question(
@@ -180,7 +175,7 @@ def _transcript(items: Sequence[Json], *, instructions: object) -> Iterator[Json
 
 def _said(item: Json) -> Iterator[Json]:
     kind = str(item.get("type"))
-    if kind == "reasoning":
+    if kind in ("reasoning", "file_search_call"):
         return
     if kind == "message":
         yield _text("[earlier summary]\n" if is_told(item) else f"[{item.get('role')}]\n")

@@ -15,8 +15,10 @@ from ali.features.chat.attempt import expect_success, written
 from ali.features.chat.gateway import Arrival, Receive, Scope, Send
 from ali.features.chat.operations import RESPONSE_INPUT_TOKENS
 from ali.features.chat.routing import Target
+from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.consulting import Consultation, consult, respond, settled
 from ali.features.responses.exchange import carried
+from ali.features.responses.file_search.tool import function
 from ali.features.responses.history import fitted
 from ali.features.responses.order import Engine
 from ali.features.responses.turn import Question, said_to
@@ -71,9 +73,11 @@ async def _count(engine: Engine, asked: Consultation) -> Count:
     items = asked.items
     if request.truncates:
         items = fitted(items, window_tokens=asked.route.window_tokens, output_tokens=0)
-    question = Question(
-        parameters=request.for_model(), items=items, functions=request.tools.own, hosted=request.tools.hosted
-    )
+    functions = [*request.tools.own, *([function()] if request.tools.search is not None else ())]
+    parameters = request.for_model()
+    if request.tools.search is not None:
+        parameters["tool_choice"] = choice_for_turn(parameters.get("tool_choice"), {}, first=True, searches=True)
+    question = Question(parameters=parameters, items=items, functions=functions, hosted=request.tools.hosted)
     attempting = partial(_attempt, engine=engine, asked=asked, question=question)
     _, count = await engine.gateway.failover.answer(asked.route, attempting, asked.record)
     return count

@@ -7,20 +7,18 @@ import time
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-import structlog
-
 from ali.features.chat.settlement import close_record, prices_tried
 from ali.features.metering import LedgerUnavailable
 from ali.features.responses.errors import StateUnavailable, TakenOver
+from ali.features.responses.file_search.shown import RESULTS, told
 from ali.features.responses.head import lifecycle_event, usage_object, with_output
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.state import Ending
 from ali.features.responses.turn import StreamedTurn
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
-
-log = structlog.get_logger("ali.responses")
 
 Json = dict[str, Any]
 
@@ -145,10 +143,15 @@ class RunEnding:
         head["completed_at"] = int(time.time()) if status == "completed" else None
         if self.final is None:  # an ending that could not be written is followed by another
             self._tally(status)
-        self.final = with_output(head, self._writer.output)
+        self.final = with_output(head, self._told())
         kind = "incomplete" if status == "cancelled" else status
         self.unsent += self._writer.take()  # stays: should this ending not be written, they come before another
         return self.unsent + lifecycle_event(kind, self.final, number=self._writer.next_number)
+
+    def _told(self) -> list[Json]:
+        """The output as the caller sees it."""
+        shows_results = RESULTS in self._order.request.include
+        return [told(item, shows_results=shows_results) for item in self._writer.output]
 
     def _tally(self, status: str) -> None:
         metrics = self._engine.gateway.metrics
@@ -156,6 +159,12 @@ class RunEnding:
         for item in self._writer.output:
             if item["type"] == "mcp_call":
                 metrics.mcp_calls.labels("error" if item.get("error") else "ok").inc()
+            elif item["type"] == "file_search_call":
+                metrics.file_searches.labels("ok" if item["status"] == "completed" else "failed").inc()
+                metrics.file_search_passages.inc(len(item.get("results") or ()))
+        if (citations := self._writer.citations) is not None:
+            metrics.citations.labels("given").inc(citations.cited)
+            metrics.citations.labels("dropped").inc(citations.dropped)
 
     async def _write_ending(self, status: str, event: bytes, *, surely: bool, error: AliError | None = None) -> None:
         """`surely`: what the database does not take now is left to be written late."""

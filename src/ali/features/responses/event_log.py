@@ -9,13 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.run import CHECKPOINT_S, ResponseRun
 from ali.features.responses.state import Place, ResponseState
-
-log = structlog.get_logger("ali.responses")
+from ali.kernel import log
 
 _GATHER_S: Final = 0.025
 """For so long, after a batch, events wait for others: each commit costs as much as some twenty of them."""

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
-import structlog
 
 from ali.features.chat.exchange import EVENT_STREAM, JSON, InternalError, Stopping
 from ali.features.chat.gateway import Arrival, ClientGone, Receive, Scope, Send, arrive
@@ -18,13 +17,12 @@ from ali.features.responses.admission import admit_response
 from ali.features.responses.background import Background
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.run import ResponseRun
+from ali.kernel import log
 from ali.kernel.cleanup import to_its_end
 from ali.kernel.departure import watch
 from ali.kernel.errors import AliError
 
 Json = dict[str, Any]
-
-log = structlog.get_logger("ali.requests")
 
 
 async def create_response(engine: Engine, background: Background, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,6 +21,7 @@ from ali.features.identity.naming import Kind, read
 from ali.features.responses import library
 from ali.features.responses.background import Background
 from ali.features.responses.errors import NotCancellable, NotStreamable
+from ali.features.responses.file_search.shown import RESULTS, told
 from ali.features.responses.head import with_output
 from ali.features.responses.models import StoredResponse
 from ali.features.responses.state import Place
@@ -57,14 +58,14 @@ async def retrieve_response(
     starting_after: Annotated[
         int | None, Query(ge=-1, le=_HIGHEST_NUMBER, description="The number of the last event seen.")
     ] = None,
-    include: Include,  # noqa: ARG001 - everything is included
+    include: Include,
 ) -> Response:
     """A response as it stands. `stream`: of one in the background, its events after `starting_after`, each once."""
     row = await _row(transaction, caller, response_id)
     if starting_after is not None and not stream:
         raise InvalidRequest("starting_after goes with stream=true.", param="starting_after")
     if not stream:
-        return JSONResponse(_shown(row))
+        return JSONResponse(_shown(row, include))
     if not row.background:
         raise NotStreamable(
             "This response was not made in the background, so its events were not kept. Retrieve it without stream.",
@@ -113,7 +114,7 @@ async def list_input_items(
     before: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
-    include: Include,  # noqa: ARG001 - everything is included
+    include: Include,
 ) -> Json:
     """The items that it was asked, those of the responses before it in its chain included; newest first by default."""
     row = await _row(transaction, caller, response_id)
@@ -134,7 +135,7 @@ async def list_input_items(
     page = items[-limit:] if before is not None and after is None else items[:limit]
     return {
         "object": "list",
-        "data": page,
+        "data": [told(item, shows_results=RESULTS in include) for item in page],
         "first_id": page[0]["id"] if page else None,
         "last_id": page[-1]["id"] if page else None,
         "has_more": len(items) > len(page),
@@ -160,7 +161,8 @@ def _place(row: StoredResponse) -> Place:
     )
 
 
-def _shown(row: StoredResponse) -> Json:
-    """The response object as it stands."""
+def _shown(row: StoredResponse, include: frozenset[str] = frozenset()) -> Json:
+    """The response object as it stands. Of what has to be asked for, `file_search_call.results` alone is left out."""
     head: Json = {**orjson.loads(row.head), "status": row.status}
-    return with_output(head, orjson.loads(row.output))
+    shows_results = RESULTS in include
+    return with_output(head, [told(item, shows_results=shows_results) for item in orjson.loads(row.output)])

@@ -11,11 +11,9 @@ from typing import Final
 from uuid import UUID
 
 import psycopg
-import structlog
 
 from ali.features.responses.errors import StateUnavailable, TakenOver
-
-log = structlog.get_logger("ali.responses")
+from ali.kernel import log
 
 _RETRY_S: Final = 0.5
 

@@ -10,6 +10,7 @@ from ali.features.chat.gateway import Gateway
 from ali.features.chat.routing import Route
 from ali.features.metering import OpenRecord
 from ali.features.responses.attachments import Files
+from ali.features.responses.file_search.stores import VectorStores
 from ali.features.responses.mcp import McpAllowList, McpServer, McpSessions
 from ali.features.responses.request import ResponseRequest
 from ali.features.responses.sealing import Seals
@@ -26,12 +27,15 @@ class Engine:
     gateway: Gateway
     state: ResponseState
     files: Files
+    vector_stores: VectorStores
     seals: Seals
     allow_list: McpAllowList
     mcp_sessions: Callable[[], McpSessions]
     """Makes the sessions of one response with its MCP servers."""
     max_turns: int
     """Turns of the model in one response, at most."""
+    max_searches: int
+    """Searches of files in one response, at most."""
     max_run_s: float
     """After this time no further turn begins."""
     max_history_bytes: int

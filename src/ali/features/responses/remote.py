@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -105,10 +106,10 @@ class RemoteTools:
             if server.admits(tool):
                 self._offered[mcp_function_name(server.label, tool.name)] = _Offered(server=server, tool=tool)
 
-    async def run(self, calls: Sequence[ServedCall], writer: OutputWriter, *, allowed: int | None) -> bool:
+    async def run(self, calls: Sequence[ServedCall], writer: OutputWriter, *, refused: AbstractSet[str]) -> bool:
         """Run the model's calls side by side and write how they ended; False where some wait for an approval.
 
-        `allowed`: so many more may be made; the rest end as failed. None: any number.
+        `refused`: the items of those that are one too many, and end as failed.
         """
         waiting = False
         running: list[ServedCall] = []
@@ -126,9 +127,7 @@ class RemoteTools:
                 )
             else:
                 running.append(call)
-        outcomes = await asyncio.gather(
-            *(self._outcome(call, refused=allowed is not None and at >= allowed) for at, call in enumerate(running))
-        )
+        outcomes = await asyncio.gather(*(self._outcome(call, refused=call.item_id in refused) for call in running))
         for call, outcome in zip(running, outcomes, strict=True):
             offered = self._offered[call.function]
             item = call_item(

@@ -11,28 +11,35 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any, Final
 
-import structlog
-
 from ali.features.chat.exchange import InternalError
 from ali.features.responses.attachments import attached
 from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.compacting import CompactingTurn, due_compaction
 from ali.features.responses.ending import EventLog, RunEnding
+from ali.features.responses.file_search.asking import queries_for
+from ali.features.responses.file_search.searches import FileSearches
+from ali.features.responses.file_search.shown import RESULTS, Handles
 from ali.features.responses.head import lifecycle_event, with_output
 from ali.features.responses.history import ANY_MODEL, fitted, resolved, shown
+from ali.features.responses.mcp import McpSessions
 from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
+from ali.features.responses.own_tools import OwnTools
 from ali.features.responses.remote import RemoteTools
-from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn
+from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn, quotes_only
+from ali.features.responses.weighing import BYTES_A_TOKEN
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter
-
-log = structlog.get_logger("ali.responses")
+from ali.providers.turns.citing import Citations
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 Json = dict[str, Any]
 
 CHECKPOINT_S: Final = 1.0
 """How often a response that is kept leaves what it has so far."""
+_PASSAGES_SHARE: Final = 4
+"""The passages of one search fill no more than a fourth of the model's window."""
 
 
 class ResponseRun:
@@ -66,6 +73,10 @@ class ResponseRun:
         self.headers: list[tuple[bytes, bytes]] = []
         """Of the provider's first answer, for the caller."""
         self.dropped: tuple[str, ...] = ()
+        self._handles: Handles | None = None
+        if order.request.tools.search is not None:
+            self.writer.citations = Citations()
+            self._handles = Handles(self.writer.citations)
         self._spending = Spending(order)
         self._compactions = 0
         """Output items that tell what came before: the next turns are shown that already."""
@@ -128,33 +139,24 @@ class ResponseRun:
                     return
                 self._spending.admit_turn()
             items = self._items(said, compacting)
-            remote = RemoteTools(order.servers, sessions) if sessions is not None else None
-            if remote is not None:
-                async for due in self._prepare(remote):
+            tools = self._own_tools(sessions)
+            if tools is not None:
+                async for due in self._prepare(tools):
                     yield due
             turns = 0
             while True:
-                turn = await self._ask(self._question(items, remote, turns=turns))
+                turn = await self._ask(self._question(items, tools, turns=turns))
                 turns += 1
-                try:
-                    if not self.begun:
-                        yield self._open(turn)
-                    elif turns == 1:
-                        self.headers, self.dropped = turn.headers, turn.dropped
-                    async for due in turn.stream.chunks():
+                async with aclosing(self._relayed(turn, first=turns == 1)) as relayed:
+                    async for due in relayed:
                         yield due
-                        if time.monotonic() > self._checkpoint_at_s:
-                            self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
-                            self._end.leave_checkpoint()
-                finally:
-                    await asyncio.shield(turn.stream.close())
                 self._spending.end_turn()
                 calls = writer.take_calls()
-                if remote is None or not calls or turn.relay.incomplete_reason is not None:
+                if tools is None or not calls or turn.relay.incomplete_reason is not None:
                     break
-                goes_on = await remote.run(calls, writer, allowed=self._calls_left(remote))
-                yield writer.take()
-                if not goes_on or self.waits_for_caller():
+                async for due in tools.run(calls, writer, allowed=self._calls_left(tools)):
+                    yield due
+                if tools.wait_for_approval or self.waits_for_caller():
                     break
                 if self.stops_between_turns:
                     yield await self._end.settled("incomplete", incomplete={"reason": "steered"}, tier=turn)
@@ -162,18 +164,57 @@ class ResponseRun:
                 self._spending.admit_turn()
             yield await self._ended(turn)
 
-    async def _prepare(self, remote: RemoteTools) -> AsyncGenerator[bytes, None]:
-        """List the tools of MCP servers, and make the calls that were approved."""
+    async def _relayed(self, turn: StreamedTurn, *, first: bool) -> AsyncGenerator[bytes, None]:
+        """A turn's events, to its end; its stream is closed then."""
+        try:
+            if not self.begun:
+                yield self._open(turn)
+            elif first:
+                self.headers, self.dropped = turn.headers, turn.dropped
+            async for due in turn.stream.chunks():
+                yield due
+                if time.monotonic() > self._checkpoint_at_s:
+                    self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
+                    self._end.leave_checkpoint()
+        finally:
+            await asyncio.shield(turn.stream.close())
+
+    def _own_tools(self, sessions: McpSessions | None) -> OwnTools | None:
+        """What this service runs for the model; None where that is nothing."""
+        engine, order = self._engine, self._order
+        remote = RemoteTools(order.servers, sessions) if sessions is not None else None
+        search = order.request.tools.search
+        searches = None
+        if search is not None:
+            searches = FileSearches(
+                tool=search,
+                stores=engine.vector_stores,
+                place=order.place,
+                shows_results=RESULTS in order.request.include,
+                most_bytes=order.route.window_tokens * BYTES_A_TOKEN // _PASSAGES_SHARE,
+                most_calls=engine.max_searches,
+            )
+        return OwnTools(remote=remote, searches=searches) if remote is not None or searches is not None else None
+
+    async def _prepare(self, tools: OwnTools) -> AsyncGenerator[bytes, None]:
+        """List the tools of MCP servers, make the calls that were approved, search for a model that cannot call."""
         order, writer = self._order, self.writer
         said = [*order.history, *order.request.items]
-        remote.recall(said)
-        if not self.begun:
-            yield self._open()
-        while await remote.list_next(writer):
+        if (remote := tools.remote) is not None:
+            remote.recall(said)
+            if not self.begun:
+                yield self._open()
+            while await remote.list_next(writer):
+                yield writer.take()
+        writer.served = tools.served
+        if remote is not None:
+            await remote.run_approved(said, writer)
             yield writer.take()
-        writer.served = remote.served
-        await remote.run_approved(said, writer)
-        yield writer.take()
+        if tools.searches is not None and quotes_only(order.route.targets[0]):
+            if not self.begun:
+                yield self._open()
+            async for due in tools.searches.look_up(queries_for(said), writer):
+                yield due
 
     def _open(self, turn: StreamedTurn | None = None) -> bytes:
         """The lifecycle events that come first."""
@@ -215,15 +256,20 @@ class ResponseRun:
             items = fitted(items, window_tokens=order.route.window_tokens, output_tokens=stated)
         return items
 
-    def _question(self, items: Sequence[Json], remote: RemoteTools | None, *, turns: int) -> Question:
+    def _question(self, items: Sequence[Json], tools: OwnTools | None, *, turns: int) -> Question:
         """What the model is asked now, after so many `turns`."""
         request = self._order.request
         parameters, functions = request.for_model(), list(request.tools.own)
-        if remote is not None:
-            last = self._is_last(turns, remote)
-            functions += () if last else remote.functions
-            offered = {} if last else remote.names
-            choice = choice_for_turn(parameters.pop("tool_choice", None), offered, first=turns == 0 and not last)
+        if tools is not None:
+            last = self._is_last(turns, tools)
+            served = [] if last else tools.functions
+            functions += served
+            choice = choice_for_turn(
+                parameters.pop("tool_choice", None),
+                {} if last else tools.names,
+                first=turns == 0 and not last,
+                searches=any(function["name"] == FILE_SEARCH for function in served),
+            )
             if choice is not None:
                 parameters["tool_choice"] = choice
         return Question(
@@ -233,16 +279,14 @@ class ResponseRun:
             hosted=request.tools.hosted,
         )
 
-    def _is_last(self, turns: int, remote: RemoteTools | None) -> bool:
+    def _is_last(self, turns: int, tools: OwnTools) -> bool:
         """Whether the model must now answer without calling anything that this service runs."""
-        if remote is None:
-            return False
         late = self._order.record.elapsed_ms() > self._engine.max_run_s * 1000
-        return late or turns + 1 >= self._engine.max_turns or self._calls_left(remote) == 0
+        return late or turns + 1 >= self._engine.max_turns or self._calls_left(tools) == 0
 
-    def _calls_left(self, remote: RemoteTools) -> int | None:
+    def _calls_left(self, tools: OwnTools) -> int | None:
         most = self._order.request.max_tool_calls
-        return None if most is None else max(most - remote.calls_made, 0)
+        return None if most is None else max(most - tools.calls_made, 0)
 
     def waits_for_caller(self) -> bool:
         """Whether the model also called tools that the caller runs."""
@@ -258,6 +302,7 @@ class ResponseRun:
             project_id=order.project_id,
             writer=writer or self.writer,
             seals=self._engine.seals,
+            handles=self._handles,
             deadlines=gateway.deadlines,
             max_body_bytes=gateway.max_upstream_body_bytes,
             max_event_bytes=gateway.max_event_bytes,

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ali.features.responses.errors import ToolNotOffered
+from ali.features.responses.file_search.tool import FileSearchTool, read_file_search, refuse_own_function, refuse_second
+from ali.features.responses.file_search.tool import echoed as file_search_echoed
 from ali.kernel.errors import InvalidRequest
 from ali.providers.turns.tool_names import mcp_function_prefix
 
@@ -26,6 +27,8 @@ class Tools:
     """MCP servers, with their places in the list: this service calls them."""
     hosted: tuple[Json, ...]
     """Of the provider's."""
+    search: FileSearchTool | None = None
+    """This service searches its vector stores."""
 
 
 def read_tools(raw: object) -> Tools:
@@ -37,6 +40,7 @@ def read_tools(raw: object) -> Tools:
             f"Invalid 'tools': expected a list of at most {_MOST} tools.", param="tools", code="invalid_type"
         )
     own, remote, hosted = [], [], []
+    search: FileSearchTool | None = None
     for at, tool in enumerate(raw):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if not isinstance(kind, str):
@@ -51,17 +55,18 @@ def read_tools(raw: object) -> Tools:
         elif kind == "mcp":
             remote.append((at, tool))
         elif kind == "file_search":
-            raise ToolNotOffered(
-                "This service has no vector stores to search yet. Send the documents as input_file parts, or leave "
-                "file_search out.",
-                param=f"tools[{at}].type",
-            )
+            refuse_second(search, at)
+            search = read_file_search(tool, at)
         else:
             hosted.append(tool)
     names = [tool["name"] for tool in own]
     if len(set(names)) != len(names):
         raise InvalidRequest("Two tools have one name. Give each its own.", param="tools", code="duplicate_tool_name")
-    return Tools(own=tuple(own), remote=tuple(remote), hosted=tuple(hosted))
+    if search is not None:
+        for at, tool in enumerate(raw):
+            if tool["type"] in _CALLERS:
+                refuse_own_function(tool["name"], at)
+    return Tools(own=tuple(own), remote=tuple(remote), hosted=tuple(hosted), search=search)
 
 
 def _check_own(tool: Json, at: int) -> None:
@@ -108,6 +113,8 @@ def refuse_reserved_names(tools: Sequence[Json], *, labels: Iterable[str]) -> No
 
 def echoed(tool: Json) -> Json:
     """A tool as the response object says it: with the members that OpenAI always prints."""
+    if tool.get("type") == "file_search":
+        return file_search_echoed(tool)
     if tool.get("type") != "function":
         return tool
     return {"description": None, "parameters": None, "strict": True, **tool}

@@ -17,6 +17,7 @@ from ali.features.chat.live_stream import LiveStream
 from ali.features.chat.operations import RESPONSES
 from ali.features.chat.routing import Target
 from ali.features.responses.errors import CompactionUnreadable, PromptNotOffered, ToolNotOffered
+from ali.features.responses.file_search.shown import RESULTS, Handles, with_searches
 from ali.features.responses.sealing import Seals
 from ali.kernel.errors import InvalidRequest
 from ali.providers.contract import Deadlines, Dialect, StreamRelay, Translated, UpstreamCall
@@ -49,6 +50,8 @@ class TurnContext:
     project_id: UUID
     writer: OutputWriter
     seals: Seals
+    handles: Handles | None
+    """Of the passages that the model is shown; None where it is to cite none."""
     deadlines: Deadlines
     max_body_bytes: int
     max_event_bytes: int
@@ -115,11 +118,23 @@ async def attempt_turn(target: Target, *, question: Question, context: TurnConte
     )
 
 
-def said_to(target: Target, question: Question, *, seals: Seals, project_id: UUID) -> Translated[Json]:
+def quotes_only(target: Target) -> bool:
+    """Whether the model writes nothing of its own: it calls no tools, and asking it for a summary is of no use."""
+    return target.card is not None and target.card.provider == "extractive"
+
+
+def said_to(
+    target: Target, question: Question, *, seals: Seals, project_id: UUID, handles: Handles | None = None
+) -> Translated[Json]:
     """The question as a streamed request in the target's words. Raises `InvalidRequest` where it cannot be said."""
     upstream = target.upstream
     unseal = seals.unsealing(project_id=project_id, model=f"{upstream.name}/{target.model}")
     request = question.request(model=target.model)
+    request["input"] = with_searches(question.items, handles, as_blocks=quotes_only(target))
+    if included := [word for word in request.pop("include", ()) if word != RESULTS]:
+        request["include"] = included
+    if handles is not None and quotes_only(target):
+        request.pop("tool_choice", None)  # files are searched for it
     if upstream.speaks_responses:
         reasons = target.has("reasoning") if target.card is not None else None
         translated: Translated[Json] = turn_to_responses(request, model=target.model, unseal=unseal, reasons=reasons)
@@ -165,7 +180,7 @@ def _prepared(
 ) -> tuple[UpstreamCall, TurnRelay, tuple[str, ...]]:
     """The call in the target's words, and what reads its answer."""
     upstream, writer = target.upstream, context.writer
-    translated = said_to(target, question, seals=context.seals, project_id=context.project_id)
+    translated = said_to(target, question, seals=context.seals, project_id=context.project_id, handles=context.handles)
     seal = context.seals.sealing(project_id=context.project_id, model=f"{upstream.name}/{target.model}")
     if upstream.speaks_responses:
         native = NativeTurn(writer, provider=upstream.name, seal=seal)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import structlog
 from starlette.requests import ClientDisconnect
 
+from ali.kernel import log
 from ali.kernel.edge.bodies import (
     CappedBody,
     Message,
@@ -25,8 +25,6 @@ from ali.kernel.edge.origins import Origins
 from ali.kernel.edge.proxies import ForwardedHeader, Network, Proxies
 from ali.kernel.edge.refusal import answered, refusal
 from ali.kernel.errors import AliError
-
-log = structlog.get_logger("ali.requests")
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -47,6 +45,8 @@ class EdgeRules:
     """Their bodies are read and capped by the hot path itself."""
     large_paths: Mapping[str, int] = field(default_factory=dict)
     """To how many bytes: their operations read bodies themselves as they come, of whatever kind."""
+    large_within: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """As `large_paths`, for all paths that begin and end so."""
     max_body_bytes: int
     max_json_bytes: int
     cors_origins: Collection[str] = ()
@@ -55,6 +55,15 @@ class EdgeRules:
     """Exact names, or `*.example.com` for all under it; none: any."""
     trusted_proxies: Iterable[Network] = ()
     forwarded_header: ForwardedHeader = "x-forwarded-for"
+
+    def large_bytes(self, path: str) -> int | None:
+        """The most bytes of a body that the operation at `path` reads itself; None for an operation that does not."""
+        if path in self.large_paths:
+            return self.large_paths[path]
+        for (beginning, end), most in self.large_within.items():
+            if path.startswith(beginning) and path.endswith(end):
+                return most
+        return None
 
 
 class Doorway:
@@ -145,7 +154,7 @@ class Doorway:
             if content_type != b"application/json" and content_type is not None and not bodiless:
                 check_media_type(content_type, hot=hot)
             if not hot and may_have_body:
-                large_bytes = self._rules.large_paths.get(scope["path"])
+                large_bytes = self._rules.large_bytes(scope["path"])
                 if large_bytes or (b"content-type" in found and not is_json(found[b"content-type"])):
                     limit_bytes = large_bytes or self._rules.max_body_bytes
                     await self._take_upload(scope, receive, send, found, limit_bytes=limit_bytes)

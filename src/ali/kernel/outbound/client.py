@@ -9,14 +9,11 @@ from socket import IPPROTO_TCP, SOCK_STREAM
 from typing import Final
 from urllib.parse import urljoin
 
-import structlog
-
+from ali.kernel import log
 from ali.kernel.outbound.addresses import is_public
 from ali.kernel.outbound.destination import Destination, check_url
 from ali.kernel.outbound.errors import OutboundFailed, OutboundRefused, OutboundTimedOut
 from ali.kernel.outbound.exchange import OutboundAnswer, OutboundReply, exchange
-
-log = structlog.get_logger("ali.outbound")
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to all its addresses, the best first. Raises OSError where there is none."""

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ali.migrations.index_functions import FUNCTIONS as INDEX_FUNCTIONS
 from ali.migrations.index_functions import SIGNATURES as INDEX_SIGNATURES
-from ali.migrations.knowledge_functions import FUNCTIONS, SIGNATURES
+from ali.migrations.knowledge_functions import FUNCTIONS, SIGNATURES, TRIGGERS
 from ali.migrations.tenancy import door, wall
 
 revision: str = "pre_0013_knowledge"
@@ -41,6 +41,10 @@ def upgrade() -> None:
         op.execute(function)
     for signature in (*SIGNATURES, *INDEX_SIGNATURES):
         door(signature)
+    for name, (function, trigger) in TRIGGERS.items():
+        op.execute(function)
+        op.execute(f"revoke all on function ali.{name}() from public")
+        op.execute(trigger)
 
 
 def _tenant() -> tuple[sa.Column[object], ...]:
@@ -77,7 +81,9 @@ def _vector_store() -> None:
         sa.Column("words", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("merge_due", sa.Boolean(), server_default="false", nullable=False),
         sa.PrimaryKeyConstraint("id", name="vector_store_pkey"),
-        sa.CheckConstraint("state in ('ready', 'gone')", name=op.f("vector_store_state_known_check")),
+        sa.CheckConstraint(
+            "state in ('ready', 'expiring', 'expired', 'gone')", name=op.f("vector_store_state_known_check")
+        ),
         schema=SCHEMA,
     )
     op.create_index("vector_store_project_id_id_idx", "vector_store", ["project_id", "id"], schema=SCHEMA)
@@ -86,7 +92,14 @@ def _vector_store() -> None:
         "vector_store",
         ["expires_at"],
         schema=SCHEMA,
-        postgresql_where=sa.text("expires_at is not null"),
+        postgresql_where=sa.text("expires_at is not null and state = 'ready'"),
+    )
+    op.create_index(
+        "vector_store_leaving_idx",
+        "vector_store",
+        ["id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state in ('expiring', 'gone')"),
     )
     op.create_index(
         "vector_store_merge_due_idx", "vector_store", ["id"], schema=SCHEMA, postgresql_where=sa.text("merge_due")
@@ -126,7 +139,7 @@ def _store_document() -> None:
         _moment("gone_at"),
         sa.PrimaryKeyConstraint("id", name="store_document_pkey"),
         _of_store("store_document"),
-        sa.CheckConstraint("state in ('ready', 'gone')", name=op.f("store_document_state_known_check")),
+        sa.CheckConstraint("state in ('ready', 'left', 'gone')", name=op.f("store_document_state_known_check")),
         schema=SCHEMA,
     )
     op.create_index(
@@ -143,6 +156,13 @@ def _store_document() -> None:
         ["vector_store_id"],
         schema=SCHEMA,
         postgresql_where=sa.text("state = 'gone'"),
+    )
+    op.create_index(
+        "store_document_left_idx",
+        "store_document",
+        ["vector_store_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("state = 'left'"),
     )
 
 
@@ -178,6 +198,10 @@ def _store_file() -> None:
         ),
         schema=SCHEMA,
     )
+    op.create_index("store_file_vector_store_id_id_idx", "store_file", ["vector_store_id", "id"], schema=SCHEMA)
+    op.create_index(
+        "store_file_vector_store_id_status_id_idx", "store_file", ["vector_store_id", "status", "id"], schema=SCHEMA
+    )
     op.create_index("store_file_file_id_idx", "store_file", ["file_id"], schema=SCHEMA)
     op.create_index("store_file_document_id_idx", "store_file", ["document_id"], schema=SCHEMA)
     op.create_index(
@@ -190,7 +214,7 @@ def _store_file() -> None:
     op.create_index(
         "store_file_unfinished_idx",
         "store_file",
-        ["id"],
+        ["project_id", "id"],
         schema=SCHEMA,
         postgresql_where=sa.text("status = 'in_progress'"),
     )
@@ -253,6 +277,8 @@ def _index() -> None:
 
 
 def downgrade() -> None:
+    for name in TRIGGERS:
+        op.execute(f"drop function ali.{name}() cascade")
     for signature in (*SIGNATURES, *INDEX_SIGNATURES):
         op.execute(f"drop function ali.{signature}")
     for table in reversed(_TABLES):

@@ -2,8 +2,10 @@
 
     [[fault:stall_mid_stream]]  [[status:429]]  [[tokens:200]]  [[rate:20]]  [[latency:1.5]]
     [[tool:get_weather {"city":"Recife"}]]  [[text:Hello.]]  [[thinking:Hm.]]  [[refusal:No.]]  [[finish:length]]
+    [[then:It rains 【c1】.]]
 
-`tool` may be given several times (parallel calls). Directives are cut from the text that is echoed.
+`tool` may be given several times (parallel calls). `then` is what is said once they were answered: with the marks of
+passages, or with false ones, it plays a model that cites. Directives are cut from the text that is echoed.
 """
 
 import json
@@ -14,7 +16,9 @@ from ali.ops.simulator.answers import Answer, Thinking, ToolCall
 from ali.ops.simulator.faults import Fault
 
 _OPENING = "[["
-_DIRECTIVE = re.compile(r"\[\[(fault|status|tokens|rate|latency|text|thinking|refusal|finish):(.*?)\]\]", re.DOTALL)
+_DIRECTIVE = re.compile(
+    r"\[\[(fault|status|tokens|rate|latency|text|thinking|refusal|finish|then):(.*?)\]\]", re.DOTALL
+)
 _TOOL = re.compile(r"\[\[tool:\s*([A-Za-z0-9_.-]+)\s*")
 _MOST_TOKENS = 100_000
 _LONGEST_LATENCY_S = 3600.0
@@ -42,6 +46,12 @@ def directed(answer: Answer, text: str) -> Directed:
     for name, value in _DIRECTIVE.findall(text):
         answer = _apply(answer, name, value.strip())
     return Directed(answer, _DIRECTIVE.sub("", text).strip())
+
+
+def directed_after_tools(answer: Answer, text: str) -> Answer:
+    """`answer`, once tools were answered, as `then` in the user's `text` before that changes it."""
+    said = [value for name, value in _DIRECTIVE.findall(text) if name == "then"] if _OPENING in text else []
+    return replace(answer, text=said[-1].strip()) if said else answer
 
 
 def _tool_calls(text: str) -> tuple[tuple[ToolCall, ...], str]:
@@ -91,6 +101,8 @@ def _say(answer: Answer, name: str, value: str) -> Answer:
             return replace(answer, refusal=value)
         case "finish":
             return replace(answer, finish_reason=value)
+        case "then":
+            return answer
         case _:
             return replace(answer, text=value)
 

@@ -21,13 +21,15 @@ class Prompt:
     """A body that is a JSON object.
 
     `asked` is what the user says in the last message (system messages aside), "" where that is a tool's result;
-    `heard` the last text that a user or a tool sent; `tokens` a deterministic count of all that was sent. `accepted`
-    notes under which path and version the body has passed the provider's checks.
+    `asked_before` what the user said last, be it before a tool's result; `heard` the last text that a
+    user or a tool sent; `tokens` a deterministic count of all that was sent. `accepted` notes under which path and
+    version the body has passed the provider's checks.
     """
 
     body: Mapping[str, object]
     model: str | None
     asked: str
+    asked_before: str
     heard: str
     tokens: int
     accepted: set[tuple[str, bytes | None]] = field(default_factory=set)
@@ -48,6 +50,7 @@ def _read(data: bytes) -> Prompt:
         body=body,
         model=model if isinstance(model, str) and model else None,
         asked=_asked(messages),
+        asked_before=_asked_before(messages),
         heard=_heard(messages),
         tokens=_tokens(body, messages),
     )
@@ -103,7 +106,18 @@ def _asked(messages: list[Mapping[str, object]]) -> str:
     spoken = [message for message in messages[-2:] if message.get("role") not in ("system", "developer")]
     if not spoken or spoken[-1].get("role") != "user":
         return ""
-    content = spoken[-1].get("content")
+    return _own_words(spoken[-1])
+
+
+def _asked_before(messages: list[Mapping[str, object]]) -> str:
+    """What the user says in the last message that has their own words."""
+    words = (_own_words(message) for message in reversed(messages) if message.get("role") == "user")
+    return next(filter(None, words), "")
+
+
+def _own_words(message: Mapping[str, object]) -> str:
+    """A user's text, without the results of tools."""
+    content = message.get("content")
     if isinstance(content, list):
         content = [block for block in content if isinstance(block, dict) and block.get("type") != "tool_result"]
     return text_of(content)

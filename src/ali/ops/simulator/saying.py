@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from ali.ops.simulator.answers import Answer, Completion, Pace, RedactedThinking, Thinking
 from ali.ops.simulator.checks import Refused
-from ali.ops.simulator.directives import DirectiveMisread, directed
+from ali.ops.simulator.directives import DirectiveMisread, directed, directed_after_tools
 from ali.ops.simulator.faults import Fault
 from ali.ops.simulator.prompt import Prompt
 from ali.providers.contract import Usage
@@ -31,6 +31,8 @@ def said(
         except DirectiveMisread as error:
             raise Refused(400, str(error)) from error
         answer, text = found.answer, found.text
+        if not text and answer.text is None and not answer.tool_calls:
+            answer = directed_after_tools(answer, prompt.asked_before)
         if not answer.thinking and _summary_asked(prompt):
             answer = replace(answer, thinking=(Thinking(text=_THOUGHT),))
     words = _words(answer, text or prompt.heard, tokens=pace.tokens)

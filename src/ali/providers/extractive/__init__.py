@@ -4,7 +4,7 @@ Where nothing there answers it says so. Portuguese and English; it speaks Anthro
 """
 
 from ali.providers.extractive.answering import answer
-from ali.providers.extractive.documents import Document, Kind, UnreadableDocument, read_document
+from ali.providers.extractive.documents import Document, Kind, read_document
 from ali.providers.extractive.message import (
     MODEL,
     Examined,
@@ -16,6 +16,7 @@ from ali.providers.extractive.message import (
     place,
     stream_of,
 )
+from ali.providers.extractive.pdf import UnreadableDocument
 from ali.providers.extractive.quotes import Answer, Quote, Scores
 from ali.providers.extractive.upstream import ExtractiveUpstream
 

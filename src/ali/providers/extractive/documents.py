@@ -1,24 +1,14 @@
 """Documents as they are searched: pages of text, exactly as extracted, with a name to cite them by.
 
-PDF through pypdfium2 (measured beside the alternatives: the most text kept in the right order, and the fastest), text
-and Markdown as they are. The text of a PDF page is what the reader gives with three changes, made once, here: line ends
-are LF, words divided at a line's end are put together, NUL is dropped. Quotes are cut from this text and not altered.
+PDF through `pdf`, text and Markdown as they are. Quotes are cut from this text and not altered.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from ali.kernel.errors import InvalidRequest
-from ali.providers.extractive.language import word_set
-
-if TYPE_CHECKING:
-    import pypdfium2
-
-MAX_PAGES = 20_000
-MAX_CHARACTERS = 60_000_000
+from ali.providers.extractive.pdf import MAX_CHARACTERS, UnreadableDocument, opened_pdf, page_text, whole_words
 
 _FOREIGN = (
     (b"PK\x03\x04", "a ZIP container (Word, Excel, PowerPoint, ODT, EPUB are such)"),
@@ -36,8 +26,6 @@ _FOREIGN = (
     (b"{\\rtf", "rich text (RTF)"),
     (b"\x7fELF", "a program"),
 )
-_CLITICS = word_set("se me te lhe lhes nos vos lo la los las")
-_PDF_PASSWORD, _PDF_SECURITY = 4, 5
 
 
 class Kind(StrEnum):
@@ -61,6 +49,7 @@ class Document:
 
     `index` is where it stands among those of its kind in the request. `weight` scales its sentences' scores. `hidden`
     are spans (start, end) of a one-page document that are never quoted. `cited`: the request wants citations of it.
+    `places`, of a passage that was searched for: from which offset of its text on it stands where ("p. 3, Art. 7º").
     """
 
     name: str
@@ -71,12 +60,7 @@ class Document:
     weight: float = 1.0
     hidden: tuple[tuple[int, int], ...] = ()
     cited: bool = True
-
-
-class UnreadableDocument(InvalidRequest):
-    """400: a document that is damaged, locked, empty, or of a type that is not read."""
-
-    code = "unreadable_document"
+    places: tuple[tuple[int, str], ...] = ()
 
 
 def read_document(data: bytes, *, name: str, on_page: Callable[[int, int], None] | None = None) -> Document:
@@ -127,74 +111,20 @@ def _mostly_written(text: str) -> bool:
 
 
 def _read_pdf(data: bytes, *, name: str, on_page: Callable[[int, int], None] | None) -> tuple[str, ...]:
-    linearized = re.search(rb"/Linearized\s.{0,80}?/L\s+(\d{1,12})\b", data[:2048], re.DOTALL)
-    if b"%%EOF" not in data[-65_536:] or (linearized and int(linearized[1]) > len(data)):
-        raise UnreadableDocument(f"{name} is truncated: the end of the PDF is missing. Copy or download it again.")
-    import pypdfium2  # noqa: PLC0415 - 4 MB, which the process that serves does not need: its child reads
-
-    try:
-        pdf = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as error:
-        if error.err_code in {_PDF_PASSWORD, _PDF_SECURITY}:
-            raise UnreadableDocument(f"{name} is encrypted: save it without a password and send that.") from error
-        raise UnreadableDocument(
-            f"{name} is damaged: it cannot be opened as a PDF. Save or download it again."
-        ) from error
-    try:
+    with opened_pdf(data, name=name) as pdf:
         count = len(pdf)
-        if count > MAX_PAGES:
-            raise UnreadableDocument(f"{name} has {count} pages; at most {MAX_PAGES} are read. Send a part of it.")
         pages: list[str] = []
         size = 0
         for number in range(count):
-            pages.append(_page_text(pdf, number, name=name))
+            pages.append(page_text(pdf, number, name=name))
             size += len(pages[-1])
             if size > MAX_CHARACTERS:
                 raise UnreadableDocument(f"{name} has more than {MAX_CHARACTERS} characters. Send a part of it.")
             if on_page is not None:
                 on_page(number + 1, count)
-    finally:
-        pdf.close()
     if not any(char.isalnum() for page in pages for char in page):
         raise UnreadableDocument(
             f"{name} has no text layer: its {count} pages are pictures. "
             "Run text recognition (OCR) over it and send that."
         )
-    return _whole_words(pages)
-
-
-def _page_text(pdf: "pypdfium2.PdfDocument", number: int, *, name: str) -> str:
-    """The text of one page. A page that cannot be loaded fails the document, rather than being left out in silence."""
-    from pypdfium2 import PdfiumError  # noqa: PLC0415 - as above
-
-    try:
-        page = pdf[number]
-        text_page = page.get_textpage()
-    except PdfiumError as error:
-        raise UnreadableDocument(f"{name} is damaged: page {number + 1} cannot be read. Save it again.") from error
-    text: str = text_page.get_text_range(errors="replace")
-    text_page.close()
-    page.close()
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "").replace("\x02", "\ufffe")
-
-
-def _whole_words(pages: list[str]) -> tuple[str, ...]:
-    """Pages with divided words put together; the reader marks each division with U+FFFE.
-
-    The hyphen stays where the document has the word with it elsewhere ("guarda-chuva"), before a Portuguese pronoun
-    ("tornou-se"), and beside anything but letters ("32-bit").
-    """
-    if not any("\ufffe" in page for page in pages):
-        return tuple(pages)
-    words = {word.lower() for page in pages for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", page)}
-
-    def join(match: re.Match[str]) -> str:
-        left, right = match[1], match[2]
-        if not left or not right or not (left + right).isalpha():
-            return f"{left}-{right}" if left or right else ""
-        if (left + right).lower() in words:
-            return left + right
-        keep = f"{left}-{right}".lower() in words or right in _CLITICS or right[0].isupper()
-        return f"{left}-{right}" if keep else left + right
-
-    return tuple(re.sub(r"([^\W_]*)\ufffe([^\W_]*)", join, page) for page in pages)
+    return whole_words(pages)

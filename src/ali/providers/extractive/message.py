@@ -29,6 +29,14 @@ _NO_MATERIAL = {
     Language.PORTUGUESE: "Não encontrei nada que responda: nenhum documento ou texto foi enviado com a pergunta.",
     Language.ENGLISH: "I found nothing that answers: no document or text was given with the question.",
 }
+_NOTHING_IN_FILES = {
+    Language.PORTUGUESE: "Não encontrei, nos arquivos pesquisados, nada que responda a esta pergunta.",
+    Language.ENGLISH: "I found nothing in the files that were searched that answers this question.",
+}
+_FOUND_IN_FILES = {
+    Language.PORTUGUESE: "Passagens encontradas nos arquivos:",
+    Language.ENGLISH: "Passages found in the files:",
+}
 _PAGE = {Language.PORTUGUESE: "p.", Language.ENGLISH: "p."}
 _LINE = {Language.PORTUGUESE: "linha", Language.ENGLISH: "line"}
 _BLOCK = {Language.PORTUGUESE: "bloco", Language.ENGLISH: "block"}
@@ -109,7 +117,8 @@ def place(quote: Quote, document: Document, *, language: Language) -> str:
         case Kind.BLOCKS:
             return f"{document.name}, {_BLOCK[language]} {quote.page + 1}"
         case Kind.SEARCH_RESULT:
-            return document.name
+            there = [where for start, where in document.places if where and start <= quote.start]
+            return f"{document.name}, {there[-1]}" if there else document.name
         case Kind.MESSAGE:
             name, _, number = (
                 document.name.partition(" ") if document.name.startswith("message ") else (document.name, "", "")
@@ -131,6 +140,7 @@ def citation(quote: Quote, document: Document) -> dict[str, Any]:
             "title": document.name,
             "start_block_index": quote.page,
             "end_block_index": quote.page + 1,
+            **({"start_char_index": quote.start, "end_char_index": quote.end} if document.places else {}),
         }
     shared = {
         "cited_text": quote.text,
@@ -166,10 +176,10 @@ def citation(quote: Quote, document: Document) -> dict[str, Any]:
 
 
 def _text_blocks(examined: Examined) -> list[dict[str, Any]]:
-    """One block a quote, all but the last with the blank line that parts it from the next."""
-    found = examined.answer
+    """One block a quote, with the blank line that parts it from another; what was searched for is said to be found."""
+    found, searched = examined.answer, examined.material.searched
     if found.abstained:
-        words = _NOTHING if examined.material.documents else _NO_MATERIAL
+        words = _NOTHING_IN_FILES if searched else _NOTHING if examined.material.documents else _NO_MATERIAL
         return [{"type": "text", "text": words[found.language], "citations": None}]
     blocks: list[dict[str, Any]] = []
     for quote in found.quotes:
@@ -177,6 +187,10 @@ def _text_blocks(examined: Examined) -> list[dict[str, Any]]:
         text = f"“{displayed(quote.text)}” ({place(quote, document, language=found.language)})"
         citations = [citation(quote, document)] if document.cited else None
         blocks.append({"type": "text", "text": text, "citations": citations})
+    if searched:  # citations stand where the block ends, so what parts them begins the next
+        for block in blocks:
+            block["text"] = "\n\n" + block["text"]
+        return [{"type": "text", "text": _FOUND_IN_FILES[found.language], "citations": None}, *blocks]
     for block in blocks[:-1]:
         block["text"] += "\n\n"
     return blocks

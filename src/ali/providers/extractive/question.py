@@ -12,10 +12,10 @@ _LEGAL_WORDS = word_set("art artigo artigos arts article lei decreto paragrafo i
 _GENERIC_SHARE = 0.25
 _LEGAL_SHARE = 1.6
 
-_NAME = re.compile(
+NAME = re.compile(
     r"(?<![.!?]\s)(?<!^)\b[A-Z\u00c0-\u00dd][\w\u00c0-\u00ff]+(?:\s(?:d[aeo]s?\s)?[A-Z\u00c0-\u00dd][\w\u00c0-\u00ff]+)+"
 )
-_DATE = re.compile(
+DATE = re.compile(
     r"\b(?:1[5-9]|20)\d{2}\b|\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}\b|\bs[ée]culo\s[IVX]+|\b\d{1,2}(?:st|nd|rd|th)\scentury"
     r"|\b\d{1,2}º?\sde\s(?:jan|fev|mar|abr|mai|jun|jul|ago|set|out|nov|dez)|\b(?:January|February|March|April|May|June"
     r"|July|August|September|October|November|December)\b|\b\d+\s(?:dias?|horas?|meses|anos?|days?|hours?|weeks?|months?|years?)\b"
@@ -25,7 +25,7 @@ NUMBER = re.compile(
     r"|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|million|half|third)\b",
     re.IGNORECASE,
 )
-_REASON = re.compile(
+REASON = re.compile(
     r"\b(?:porque|pois|devido|raz[ãa]o|motivo|visto que|uma vez que|para que|a fim de|causa|gra[çc]as"
     r"|because|due to|since|so that|in order to|reason|therefore|as a result)\b",
     re.IGNORECASE,
@@ -37,14 +37,14 @@ DEFINITION = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 """To be matched where the thing defined begins."""
-_CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
-    (re.compile(r"\b(?:quem|who|whom|whose)\b"), _NAME),
+CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
+    (re.compile(r"\b(?:quem|who|whom|whose)\b"), NAME),
     (
         re.compile(
             r"\b(?:quando|que ano|qual ano|que data|qual (?:e |foi )?a data|que dia|que seculo|prazo|quanto tempo"
             r"|when|what year|which year|what date|how long|deadline)\b"
         ),
-        _DATE,
+        DATE,
     ),
     (
         re.compile(
@@ -53,7 +53,7 @@ _CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
         ),
         NUMBER,
     ),
-    (re.compile(r"\b(?:por que|porque|por qual motivo|qual (?:a |o )?(?:razao|motivo)|why)\b"), _REASON),
+    (re.compile(r"\b(?:por que|porque|por qual motivo|qual (?:a |o )?(?:razao|motivo)|why)\b"), REASON),
     (
         re.compile(
             r"^\W*(?:o que (?:e|sao|significa)|que e|defina|qual (?:e )?a definicao|what (?:is|are|does)|define)\b"
@@ -121,7 +121,7 @@ def understand(text: str, *, default: Language) -> Question:
         for term in {t for _, t in legal_terms(text)}
     )
     folded = fold(text)
-    cue = next((answer for asked, answer in _CUES if asked.search(folded)), None)
+    cue = next((answer for asked, answer in CUES if asked.search(folded)), None)
     return Question(text=text, language=language, terms=tuple(distinct), pairs=tuple(sorted(pairs)), cue=cue)
 
 
@@ -133,12 +133,12 @@ def _terms(words: Iterable[str], *, stop_words: frozenset[str]) -> Iterable[Quer
         _, english = analyse_word(word, Language.ENGLISH)
         stems = {portuguese, english}
         if word.isascii() and surface.endswith(("cao", "coes", "sao", "soes")):
-            stems.add(analyse_word(_unaccented_ending(surface), Language.PORTUGUESE)[1])
+            stems.add(analyse_word(with_accents(surface), Language.PORTUGUESE)[1])
         generic = surface in GENERIC_WORDS or surface in _LEGAL_WORDS
         yield QueryTerm(surface=surface, stems=frozenset(stems), share=_GENERIC_SHARE if generic else 1.0)
 
 
-def _unaccented_ending(surface: str) -> str:
+def with_accents(surface: str) -> str:
     """The accents that people leave out most, put back, because the stemmer needs them: "informacao" → "informação"."""
     for bare, accented in (("cao", "ção"), ("coes", "ções"), ("sao", "são"), ("soes", "sões")):
         if surface.endswith(bare):

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ali.kernel.errors import InvalidRequest
-from ali.providers.extractive.documents import Document, Kind, UnreadableDocument, read_document
+from ali.providers.extractive.documents import Document, Kind, read_document
+from ali.providers.extractive.pdf import UnreadableDocument
+from ali.providers.turns.tool_names import FILE_SEARCH
 
 OnPage = Callable[[str, int, int], None]
 """Told (document's name, pages read, pages in all) while a PDF is read."""
@@ -38,11 +40,14 @@ _ASKING = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """A question and what it may be answered from. `texts` is all text of the request, for counting tokens."""
+    """A question and what it may be answered from. `texts` is all text of the request, for counting tokens. `searched`:
+    files were searched for it.
+    """
 
     question: str
     documents: tuple[Document, ...]
     texts: tuple[str, ...]
+    searched: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class _Gathering:
     messages: list[Document] = field(default_factory=list)
     spoken: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
+    searched: bool = False
 
 
 def material_of(request: dict[str, Any], *, on_page: OnPage | None = None) -> Material:
@@ -95,7 +101,12 @@ def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
     documents += [replace(result, index=index) for index, result in enumerate(gathering.results)]
     texts = [page for document in gathering.documents + gathering.results for page in document.pages]
     texts += [message.pages[0] for message in gathering.messages]
-    return Material(question=text[start:end], documents=tuple(documents), texts=(*texts, *gathering.spoken))
+    return Material(
+        question=text[start:end],
+        documents=tuple(documents),
+        texts=(*texts, *gathering.spoken),
+        searched=gathering.searched,
+    )
 
 
 def _refuse_unsupported(request: dict[str, Any]) -> None:
@@ -144,8 +155,9 @@ def _gather_block(block: dict[str, Any], gathering: _Gathering, *, param: str) -
         case "tool_result":
             content = _blocks(block.get("content") or "", param=f"{param}.content")
             text = _joined(content)
-            if text and not block.get("is_error"):
-                name = gathering.tools.get(str(block.get("tool_use_id")), "tool result")
+            name = gathering.tools.get(str(block.get("tool_use_id")), "tool result")
+            gathering.searched = gathering.searched or name == FILE_SEARCH
+            if text and name != FILE_SEARCH and not block.get("is_error"):
                 gathering.messages.append(Document(name=name, pages=(text,), kind=Kind.MESSAGE))
             for index, inner in enumerate(content):
                 if inner.get("type") in {"document", "search_result"}:
@@ -206,7 +218,17 @@ def _search_result(block: dict[str, Any], *, param: str) -> Document:
         kind=Kind.SEARCH_RESULT,
         source=source,
         cited=_wants_citations(block),
+        places=tuple(_places(block.get("places"))),
     )
+
+
+def _places(raw: Any) -> Iterator[tuple[int, str]]:  # noqa: ANN401 - untrusted JSON
+    for entry in raw if isinstance(raw, list) else ():
+        match entry:
+            case [int(start), str(place)]:
+                yield start, place
+            case _:
+                pass
 
 
 def _wants_citations(block: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ character one. On Portuguese and English prose that is within about a tenth of w
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 _PIECE = re.compile(r"[^\W\d_]{1,5}|\d{1,3}|[^\w\s]|_")
 
@@ -27,3 +28,8 @@ def cut_to_tokens(text: str, *, limit: int) -> str:
         if count == limit:
             return text[: match.start()].rstrip()
     return text
+
+
+def word_pieces(text: str, start: int, end: int, *, most: int) -> list[int]:
+    """Where the first `most` tokens of `text[start:end]` begin."""
+    return [match.start() for match in islice(_PIECE.finditer(text, start, end), most)]

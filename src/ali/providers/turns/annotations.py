@@ -8,6 +8,7 @@ official SDKs keep.
 from typing import Any, Final
 
 from ali.providers.translate.shapes import provider_dump
+from ali.providers.turns.citing import Citations
 
 _PAGES: Final = ("http://", "https://")
 _FURTHEST: Final = 2**31 - 1
@@ -38,8 +39,12 @@ def cited_annotation(span: dict[str, Any], *, offset: int, length: int) -> dict[
     return citation_annotation(citation, start=start, end=end)
 
 
-def citation_annotation(citation: dict[str, Any], *, start: int, end: int) -> dict[str, Any] | None:
+def citation_annotation(
+    citation: dict[str, Any], *, start: int, end: int, given: Citations | None = None
+) -> dict[str, Any] | None:
     """Anthropic's citation of the characters `start` to `end` (excluded) of a part; None for an unknown kind.
+
+    A search result whose source is a handle of `given` is what has that handle.
 
     A page of the web, and a search result whose source is one, is a `url_citation`; else a `file_citation`. Its
     `filename` is the title, its `file_id` that of an uploaded file or a search result's source, or empty. Raises
@@ -51,6 +56,8 @@ def citation_annotation(citation: dict[str, Any], *, start: int, end: int) -> di
             annotation = _page(_text(citation.get("url")), citation.get("title"), start=start, end=end)
         case "search_result_location":
             source = _text(citation.get("source"))
+            if given is not None and (own := given.cite(source, span=_chars(citation))) is not None:
+                return {**own, "index": end}
             if source.startswith(_PAGES):
                 annotation = _page(source, citation.get("title"), start=start, end=end)
             else:
@@ -81,6 +88,12 @@ def _span(told: dict[str, Any], *, offset: int, length: int) -> tuple[int, int]:
     if type(start) is not int or type(end) is not int or not 0 <= start <= end <= _FURTHEST:
         return 0, length
     return max(0, start - offset), max(0, end - offset)
+
+
+def _chars(citation: dict[str, Any]) -> tuple[int, int] | None:
+    """Which characters of a search result are cited: `ali-extractive` says it, Anthropic does not."""
+    start, end = citation.get("start_char_index"), citation.get("end_char_index")
+    return (start, end) if type(start) is int and type(end) is int and 0 <= start < end else None
 
 
 def _text(value: object) -> str:

@@ -49,11 +49,12 @@ class OpenBlock(Protocol):
 class TextBlock:
     """A block of text: one part of the message."""
 
-    __slots__ = ("_citations", "length")
+    __slots__ = ("_citations", "_start", "length")
 
     def __init__(self, given: dict[str, Any], writer: OutputWriter) -> None:
         self._citations = list(provider_objects(given.get("citations"), what="citations"))
         text = provider_text(given.get("text"), what="text")
+        self._start = writer.text_length
         self.length = len(text)
         if text:
             writer.text(text)
@@ -74,8 +75,9 @@ class TextBlock:
 
     def close(self, writer: OutputWriter, *, status: ItemStatus) -> None:  # noqa: ARG002 - the message's, not the part's
         """The part ends; the message goes on with the next block of text."""
+        start, end = self._start, self._start + self.length
         for citation in self._citations:
-            annotation = citation_annotation(citation, start=0, end=self.length)
+            annotation = citation_annotation(citation, start=start, end=end, given=writer.citations)
             if annotation is not None:
                 writer.annotate(annotation)
         writer.end_part()

@@ -37,6 +37,8 @@ def _blocks(content: object, *, param: str, dropped: set[str] | None) -> list[di
                 blocks.append(with_cache_mark(part, _image(part, param=where, dropped=dropped)))
             case "input_file":
                 blocks.append(with_cache_mark(part, _file(part, param=where, dropped=dropped)))
+            case "search_result":  # this service's own: callers have no such part
+                blocks.append(part)
             case "input_audio":
                 raise InvalidRequest(
                     f"{where}: this model does not take audio; send its transcript.", param=f"{where}.type"

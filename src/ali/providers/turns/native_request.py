@@ -76,11 +76,32 @@ def _items(items: list[dict[str, Any]], unseal: Unseal) -> list[dict[str, Any]]:
             said.append(_compaction(item, unseal, param=param))
         elif kind == "mcp_call":
             said += _function_call(item, param=param)
+        elif kind == "message":
+            said.append(_message(_without(item, "id", "status")))
         elif kind in _NAMELESS:
             said.append(_without(item, "id", "status"))
         elif kind not in _NOT_THE_MODELS:
             said.append(item)
     return said
+
+
+def _message(item: dict[str, Any]) -> dict[str, Any]:
+    """A message without the citations of files: they are of this service, which OpenAI does not know."""
+    content = item.get("content")
+    if item.get("role") != "assistant" or not isinstance(content, list):
+        return item
+    return {**item, "content": [_without_files(part) for part in content]}
+
+
+def _without_files(part: Any) -> Any:  # noqa: ANN401 - the caller's JSON
+    annotations = part.get("annotations") if isinstance(part, dict) else None
+    if not isinstance(annotations, list) or not annotations:
+        return part
+    return {**part, "annotations": [one for one in annotations if not _is_of_a_file(one)]}
+
+
+def _is_of_a_file(annotation: object) -> bool:
+    return isinstance(annotation, dict) and ("citation" in annotation or annotation.get("type") == "file_citation")
 
 
 def _unsealed(item: dict[str, Any], unseal: Unseal) -> str | None:

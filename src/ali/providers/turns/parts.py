@@ -5,6 +5,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from ali.providers.turns.citing import CitedText
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ThoughtNames:
@@ -59,7 +61,10 @@ _CALLS: Final = {
 class OpenMessage:
     """A message of the assistant, and the part of it that is being written."""
 
-    __slots__ = ("annotations", "content", "head", "index", "item_id", "kind", "logprobs", "phase", "pieces")
+    __slots__ = (
+        *("annotations", "cited", "content", "head", "index", "item_id", "kind", "logprobs", "phase", "pieces"),
+        "waiting_logprobs",
+    )
 
     def __init__(self, item_id: str, *, index: int, phase: str | None) -> None:
         self.item_id = item_id
@@ -71,6 +76,9 @@ class OpenMessage:
         self.pieces: list[str] = []
         self.annotations: list[dict[str, Any]] = []
         self.logprobs: list[dict[str, Any]] = []
+        self.cited: CitedText | None = None
+        """What reads the open part's text for marks, if anything does."""
+        self.waiting_logprobs: list[dict[str, Any]] = []
 
     @property
     def place(self) -> dict[str, Any]:
@@ -81,6 +89,7 @@ class OpenMessage:
         """A part begins."""
         self.kind = kind
         self.pieces, self.annotations, self.logprobs = [], [], []
+        self.cited, self.waiting_logprobs = None, []
         self.head = orjson.dumps(self.place)[1:-1] + b',"delta":'
 
     def part(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import orjson
 
 from ali.providers.turns.parts import CallNames
 
-_MCP: Final = CallNames(
+MCP_ARGUMENTS: Final = CallNames(
     delta=b"response.mcp_call_arguments.delta", done="response.mcp_call_arguments.done", field="arguments"
 )
 
@@ -17,12 +17,14 @@ _MCP: Final = CallNames(
 class ServedTool:
     """How a function that this service runs shows itself. `item` makes its item from an identifier and arguments.
 
-    `shown` false: nothing is seen of a call until it is whole, and then what the engine makes of it.
+    `shown` false: nothing is seen of a call until it is whole, and then what the engine makes of it. `arguments`: the
+    events in which they are told while the model writes them; None where they are not.
     """
 
     kind: str
     item: Callable[[str, str], dict[str, Any]]
     shown: bool = True
+    arguments: CallNames | None = MCP_ARGUMENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class OpenServed:
         self.tool = tool
         self.call_id = call_id
         self.function = function
-        self.names = _MCP
+        self.names = tool.arguments if tool.shown else None
         self.pieces: list[str] = []
         self.head = orjson.dumps({"item_id": item_id, "output_index": index})[1:-1] + b',"delta":'
 

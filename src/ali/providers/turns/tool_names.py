@@ -4,6 +4,9 @@ import hashlib
 import re
 from typing import Final
 
+FILE_SEARCH: Final = "file_search"
+"""The function that stands for the search of files."""
+
 _LONGEST: Final = 64
 _DIGITS: Final = 8
 _WHOLE_OF_A_CUT_NAME: Final = _LONGEST - _DIGITS - 1

@@ -5,45 +5,27 @@ and identifiers, a `…done` for each `…delta` and the items themselves are ma
 
     output_item.added → (part added → delta… → done → part done)… → output_item.done
 
+One module, for each verb closes what others have open.
+
 Text, reasoning and whole items are strictly sequential: each closes what was open before it. Calls of tools may be
 open side by side, since a chat stream mixes their deltas.
 Source: OpenAI API reference, "Responses", "Streaming events"; the Open Responses specification.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import orjson
 
-from ali.kernel.ids import new_id
+from ali.providers.turns.citing import Citations, CitedText, Piece, moved
 from ali.providers.turns.forwarded import ForwardedItem
+from ali.providers.turns.item_ids import new_item_id
 from ali.providers.turns.parts import OpenCall, OpenMessage, OpenReasoning
 from ali.providers.turns.served import OpenServed, ServedCall, ServedTool
 
 ItemStatus = Literal["completed", "incomplete"]
 CallKind = Literal["function_call", "custom_tool_call"]
-Piece = OpenMessage | OpenReasoning | OpenCall | OpenServed
-
-ITEM_PREFIXES: Final = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "custom_tool_call": "ctc",
-    "custom_tool_call_output": "ctco",
-    "file_search_call": "fs",
-    "mcp_list_tools": "mcpl",
-    "mcp_call": "mcp",
-    "mcp_approval_request": "mcpr",
-    "mcp_approval_response": "mcpa",
-    "compaction": "cmp",
-}
-"""How identifiers of items begin, by the item's type; `item` for others."""
-
-
-def new_item_id(kind: str) -> str:
-    """A fresh identifier for an item of type `kind`."""
-    return new_id(ITEM_PREFIXES.get(kind, "item"))
+_Open = OpenMessage | OpenReasoning | OpenCall | OpenServed
 
 
 class OutputWriter:
@@ -60,6 +42,8 @@ class OutputWriter:
         "_number",
         "_reasoning",
         "_served_calls",
+        "_unended",
+        "citations",
         "output",
         "served",
     )
@@ -69,6 +53,11 @@ class OutputWriter:
         self.served: Mapping[str, ServedTool] = served or {}
         """The functions that this service runs itself, by the names that models know them under."""
         self._served_calls: list[ServedCall] = []
+        self._unended: set[int] = set()  # items that the service itself is to end
+        self.citations: Citations | None = None
+        """What the model may cite. Where it is set, its marks are taken out of the texts and told as annotations, and a
+        message has one part of text, however many blocks the upstream makes of it.
+        """
         self._buffer: list[bytes] = []
         self._message: OpenMessage | None = None
         self._reasoning: OpenReasoning | None = None
@@ -100,6 +89,7 @@ class OutputWriter:
         self._number, items, calls = mark
         del self.output[items:]
         del self._served_calls[calls:]
+        self._unended = {index for index in self._unended if index < items}
         self._buffer.clear()
         self._calls.clear()
         self._forwarded.clear()
@@ -123,6 +113,12 @@ class OutputWriter:
         message = self._message
         if message is None or message.kind != "output_text":
             message = self._begin_part("output_text")
+        if message.cited is None:
+            self._text(message, delta, logprobs)
+        else:
+            self._cited(message, message.cited.feed(delta), logprobs)
+
+    def _text(self, message: OpenMessage, delta: str, logprobs: list[dict[str, Any]] | None) -> None:
         message.pieces.append(delta)
         if logprobs:
             message.logprobs += logprobs
@@ -131,6 +127,17 @@ class OutputWriter:
             ))  # fmt: skip
         else:
             self._emit(b"response.output_text.delta", b'%b%b,"logprobs":[]' % (message.head, orjson.dumps(delta)))
+
+    def _cited(self, message: OpenMessage, due: Sequence[Piece], logprobs: list[dict[str, Any]] | None) -> None:
+        """What of a text with marks may be shown now. Log probabilities, also those of marks, go with the next text."""
+        waiting = [*message.waiting_logprobs, *(logprobs or ())]
+        for piece in due:
+            if isinstance(piece, str):
+                self._text(message, piece, waiting)
+                waiting = []
+            else:
+                self._annotate(message, piece)
+        message.waiting_logprobs = waiting
 
     def refuse(self, delta: str) -> None:
         """More of a refusal's text."""
@@ -141,10 +148,19 @@ class OutputWriter:
         self._emit(b"response.refusal.delta", b"%b%b" % (message.head, orjson.dumps(delta)))
 
     def annotate(self, annotation: dict[str, Any]) -> None:
-        """A citation within the text part that is open; opens one where none is."""
+        """A citation within the text part that is open, by the model's own text; opens one where none is."""
         message = self._message
         if message is None or message.kind != "output_text":
             message = self._begin_part("output_text")
+        self._annotate(message, annotation if message.cited is None else moved(annotation, message.cited))
+
+    @property
+    def text_length(self) -> int:
+        """Characters of the model's own text in the part of text that is open, where others may join it; else 0."""
+        message = self._message
+        return 0 if message is None or message.kind is None or message.cited is None else message.cited.taken
+
+    def _annotate(self, message: OpenMessage, annotation: dict[str, Any]) -> None:
         message.annotations.append(annotation)
         self.event(
             "response.output_text.annotation.added",
@@ -172,17 +188,25 @@ class OutputWriter:
         else:
             self._end_part(message)
         message.begin(kind)
+        if self.citations is not None and kind == "output_text":
+            message.cited = CitedText(self.citations)
         self.event("response.content_part.added", **message.place, part=message.part())
         return message
 
     def end_part(self) -> None:
-        """The open part of the message is whole; what follows begins another, of the same message."""
-        if self._message is not None:
+        """The open part of the message is whole; what follows begins another, of the same message, or joins it where
+        texts are read for marks.
+        """
+        if self._message is not None and self.citations is None:
             self._end_part(self._message)
 
     def _end_part(self, message: OpenMessage) -> None:
         if message.kind is None:
             return
+        if message.cited is not None:
+            self._cited(message, message.cited.end(), None)
+            if message.waiting_logprobs:
+                self._text(message, "", message.waiting_logprobs)
         part = message.part()
         if message.kind == "output_text":
             self.event("response.output_text.done", **message.place, text=part["text"], logprobs=part["logprobs"])
@@ -268,14 +292,14 @@ class OutputWriter:
         """More of a call's arguments (or of a custom tool's input)."""
         call = self._calls[key]
         call.pieces.append(delta)
-        if isinstance(call, OpenCall) or call.tool.shown:
+        if call.names is not None:
             self._emit(call.names.delta, b"%b%b" % (call.head, orjson.dumps(delta)))
 
     def end_call(self, key: Hashable, *, status: ItemStatus = "completed") -> None:
         """The call is whole. One that this service runs waits for `take_calls`, unless the model was cut off in it."""
         call = self._calls.pop(key)
         hidden = isinstance(call, OpenServed) and not call.tool.shown
-        if not hidden:
+        if call.names is not None:
             text = "".join(call.pieces)
             self.event(call.names.done, item_id=call.item_id, output_index=call.index, **{call.names.field: text})
         if isinstance(call, OpenCall) or (status == "incomplete" and not hidden):
@@ -283,6 +307,7 @@ class OutputWriter:
         elif status == "completed":
             if not hidden:
                 self.output[call.index] = call.item("in_progress")
+                self._unended.add(call.index)
             self._served_calls.append(call.whole())
 
     def take_calls(self) -> list[ServedCall]:
@@ -311,13 +336,15 @@ class OutputWriter:
         self.end_all()
         index = len(self.output)
         self.output.append(item)
+        self._unended.add(index)
         self.event("response.output_item.added", output_index=index, item=item)
         return index
 
-    def end_item(self, index: int, item: dict[str, Any]) -> None:
-        """The item of `begin_item`, as it ended."""
+    def end_item(self, index: int, item: dict[str, Any], *, told: dict[str, Any] | None = None) -> None:
+        """The item of `begin_item`, as it ended. `told`: what callers see of it, where that is not all."""
         self.output[index] = item
-        self.event("response.output_item.done", output_index=index, item=item)
+        self._unended.discard(index)
+        self.event("response.output_item.done", output_index=index, item=item if told is None else told)
 
     # What an upstream that speaks this very API has written already
 
@@ -345,7 +372,7 @@ class OutputWriter:
         self._number += 1
 
     def end_all(self, *, status: ItemStatus = "completed") -> None:
-        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off."""
+        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off, with what runs here."""
         self._end_sequential(status)
         for key in list(self._calls):
             self.end_call(key, status=status)
@@ -353,6 +380,9 @@ class OutputWriter:
             for kind, fields in piece.endings():
                 self.forward(kind, fields)
             self.end_forwarded(piece, piece.item(status))
+        for index in sorted(self._unended) if status == "incomplete" else ():
+            item = self.output[index]
+            self.end_item(index, {**item, "status": status} if "status" in item else item)
 
     def _end_sequential(self, status: ItemStatus = "completed") -> None:
         self.end_reasoning(status=status)
@@ -362,17 +392,17 @@ class OutputWriter:
             self._message = None
             self._done(message, status)
 
-    def _open(self) -> Sequence[Piece | ForwardedItem]:
+    def _open(self) -> Sequence[_Open | ForwardedItem]:
         calls = [call for call in self._calls.values() if isinstance(call, OpenCall) or call.tool.shown]
         own = (self._message, self._reasoning, *calls)
         return [piece for piece in (*own, *self._forwarded.values()) if piece is not None]
 
-    def _added(self, piece: Piece) -> None:
+    def _added(self, piece: _Open) -> None:
         item = piece.item("in_progress")
         self.output.append(item)
         self.event("response.output_item.added", output_index=piece.index, item=item)
 
-    def _done(self, piece: Piece, status: ItemStatus) -> None:
+    def _done(self, piece: _Open, status: ItemStatus) -> None:
         item = piece.item(status)
         self.output[piece.index] = item
         self.event("response.output_item.done", output_index=piece.index, item=item)

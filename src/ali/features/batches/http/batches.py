@@ -12,7 +12,7 @@ from ali.features.batches.lifecycle import HandedIn
 from ali.features.batches.models import Batch
 from ali.features.batches.naming import batch_name, read_batch
 from ali.features.files.naming import file_name, read_file
-from ali.features.files.upload import BATCH_TTL_S, LONGEST_TTL_S, SHORTEST_TTL_S
+from ali.features.files.wishes import BATCH_TTL_S, LONGEST_TTL_S, SHORTEST_TTL_S
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Transaction, requires
 from ali.features.identity.http.answers import Json, listing, maybe_unix, unix

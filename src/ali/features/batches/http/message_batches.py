@@ -1,14 +1,12 @@
 """`/v1/messages/batches`: create, list, retrieve, cancel, delete, results. Source: Anthropic's API reference."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 
 from ali.features.audit import record_deletion
 from ali.features.batches import lifecycle
@@ -18,6 +16,7 @@ from ali.features.batches.models import Batch
 from ali.features.batches.naming import MESSAGE_INPUT, RESULTS_TTL_S, batch_name, read_batch
 from ali.features.chat.admission import anthropic_headers
 from ali.features.chat.operations import MESSAGES
+from ali.features.files.http.bodies import body_of
 from ali.features.files.store import FileStore
 from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import Acting, Transaction, requires
@@ -78,7 +77,7 @@ async def create_message_batch(request: Request, writer: Writer) -> Json:
     intake = MessageIntake(most_bytes=request.app.state.gateway.max_body_bytes)
     draft = await store.begin(organization_id=writer.organization_id, project_id=project_id, purpose=MESSAGE_INPUT)
     try:
-        written = await store.write(draft, intake.lines(_body_of(request)))
+        written = await store.write(draft, intake.lines(body_of(request)))
         wanted = MessagesIn(
             input_file=draft.id,
             input_object=draft.object_name,
@@ -94,14 +93,6 @@ async def create_message_batch(request: Request, writer: Writer) -> Json:
         await asyncio.shield(store.abandon(draft))
         raise
     return shown(batch, address=_address(request))
-
-
-async def _body_of(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for data in request.stream():
-            yield data
-    except ClientDisconnect:  # whoever reads is told that the body ended too early
-        return
 
 
 @router.get("", summary="List message batches")

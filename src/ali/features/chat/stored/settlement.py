@@ -6,15 +6,13 @@ from uuid import UUID
 
 import orjson
 import psycopg
-import structlog
 
 from ali.features.chat.stored import queries
 from ali.features.chat.stored.completion import KeptCompletion
 from ali.features.metering import Ledger, OpenRecord
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.errors import Unavailable
-
-log = structlog.get_logger(__name__)
 
 _DEADLINE_S: Final = 5.0
 

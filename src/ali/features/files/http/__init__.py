@@ -1,9 +1,11 @@
-"""The Files API, in OpenAI's form."""
+"""The Files API, in OpenAI's form and in Anthropic's, and OpenAI's Uploads."""
 
 from typing import Final
 
-from ali.features.files.http.files import PATH, router
+from ali.features.files.http import files, uploads
+from ali.features.files.http.files import PATH
+from ali.features.files.http.uploads import PARTS_PATH
 
-ROUTERS: Final = (router,)
+ROUTERS: Final = (files.router, uploads.router)
 
-__all__ = ["PATH", "ROUTERS"]
+__all__ = ["PARTS_PATH", "PATH", "ROUTERS"]

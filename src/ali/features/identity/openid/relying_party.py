@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import structlog
-
 from ali.features.identity.jose import TokenRefused
 from ali.features.identity.openid.discovery import Metadata, checked_metadata, discovery_url
 from ali.features.identity.openid.fetch import Fetch, IssuerFailed, Kept, asked, fetched_object, json_object
@@ -21,9 +19,8 @@ from ali.features.identity.openid.request import (
     token_request,
 )
 from ali.features.identity.openid.signers import SignerCache
+from ali.kernel import log
 from ali.kernel.openid_provider import OpenIdProvider
-
-log = structlog.get_logger(__name__)
 
 METADATA_KEPT_FOR: Final = timedelta(hours=1)
 _LONGEST_CODE: Final = 4096

@@ -8,13 +8,11 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.knowledge.account import Account
 from ali.features.knowledge.embedding.vector import Vector
+from ali.kernel import log
 from ali.kernel.db import Pool
-
-log = structlog.get_logger(__name__)
 
 KEPT_DAYS: Final = 30
 """How long a vector is kept that nobody asks for."""

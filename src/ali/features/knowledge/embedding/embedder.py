@@ -9,17 +9,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-import structlog
 
 from ali.features.knowledge.account import Account, ModelCalls
 from ali.features.knowledge.embedding.batching import batches
 from ali.features.knowledge.embedding.cache import EmbeddingCache
 from ali.features.knowledge.embedding.vector import MOST_DIMENSIONS, NotAVector, Vector, dimensions_of, read_embedding
+from ali.kernel import log
 from ali.kernel.errors import AliError, RateLimited
 from ali.kernel.telemetry import Metrics
-from ali.providers.contract import UpstreamError, UpstreamMalformed
-
-log = structlog.get_logger(__name__)
+from ali.providers.contract import UpstreamCredentialRefused, UpstreamError, UpstreamMalformed
 
 _PASSAGES_S: Final = 60.0
 """What one call for a batch of passages gets."""
@@ -52,8 +50,8 @@ class EmbeddingModel:
 
     @property
     def identity(self) -> str:
-        """Equal for two only if they give the same vector for the same text."""
-        return f"{self.name} {self.dimensions or ''}"
+        """Equal for two whose vectors of passages may be compared, and only for those."""
+        return orjson.dumps([self.name, self.dimensions, self.passage_prefix]).decode()
 
 
 class _Postponed(Exception):
@@ -124,6 +122,10 @@ class Embedder:
         if len(self._queries) > _QUERIES_KEPT:
             self._queries.popitem(last=False)
         return vector
+
+    async def tidy(self) -> None:
+        """Keep the kept vectors within their bounds. Raises `psycopg.Error`, `PoolTimeout`."""
+        await self._cache.tidy()
 
     def _failed(self, error: Exception, *, now_s: float) -> None:
         """A question got no vector. After several in a row the model is not asked for a moment, so no search waits."""
@@ -209,6 +211,8 @@ def _wait_s(error: AliError) -> float | None:
     """How long to wait before the same call may pass; None where waiting does not help."""
     if isinstance(error, RateLimited):
         return None if error.error_code == "insufficient_quota" else error.retry_after_s
+    if isinstance(error, UpstreamCredentialRefused):
+        return None
     if isinstance(error, UpstreamError):
         return (error.retry_after_s or 0.0) if error.retryable else None
     return 0.0 if error.http_status >= 500 else None

@@ -6,12 +6,10 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 MERGE_EVERY_S: Final = 2.0
 _STORES: Final = "select * from ali.stores_to_merge(%s, %s)"

@@ -26,12 +26,14 @@ scope as materialized (
         array_agg((
             select coalesce(range_agg(int4range(d.first_number, d.first_number + d.chunks)), '{{}}')
             from ali.store_document d
-            where d.vector_store_id = s.id and d.id in (
-                select f.document_id from ali.file x join ali.store_file f on f.file_id = x.id
-                where (x.state <> 'ready' or x.expires_at <= now()) and f.vector_store_id = s.id
-            ) and not exists (
-                select from ali.store_file f join ali.file x on x.id = f.file_id
-                where f.document_id = d.id and f.status = 'completed' and {living}
+            where d.vector_store_id = s.id and (
+                d.state = 'left' or d.id in (
+                    select f.document_id from ali.file x join ali.store_file f on f.file_id = x.id
+                    where (x.state <> 'ready' or x.expires_at <= now()) and f.vector_store_id = s.id
+                ) and not exists (
+                    select from ali.store_file f join ali.file x on x.id = f.file_id
+                    where f.document_id = d.id and f.status = 'completed' and {living}
+                )
             )
         ) order by s.place) as barred
     from unnest(%s::uuid[]) with ordinality as s (id, place)

@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.metering.budgets import queries, webhook
 from ali.features.metering.budgets.book import BudgetBook
 from ali.features.metering.budgets.reservations import Reservations
 from ali.features.metering.budgets.webhook import Notice, Post
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.errors import AliError
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 DEAD_AFTER_S = 45.0
 """A process that showed no life for so long will not settle what it holds. Heartbeats are the ledger's, 10 s apart."""

@@ -7,17 +7,15 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
-import structlog
 
 from ali.features.metering.budgets import queries
 from ali.features.metering.budgets.book import BudgetBook, HardBudget
 from ali.features.metering.budgets.period import span_of
 from ali.features.metering.record import OpenRecord
+from ali.kernel import log
 from ali.kernel.db import Pool
 from ali.kernel.errors import RateLimited, Unavailable
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 Answer = TypeVar("Answer")
 

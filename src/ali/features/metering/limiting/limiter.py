@@ -12,15 +12,12 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-import structlog
-
 from ali.features.metering.limiting.claims import Amendment, Claim, Verdict
 from ali.features.metering.limiting.in_process import ProcessStore
 from ali.features.metering.limiting.shared import SharedStore, StoreFailed
+from ali.kernel import log
 from ali.kernel.errors import Unavailable
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 LEASE_S: Final = 45.0
 """How long a stream counts after its process was last heard of."""

@@ -4,17 +4,14 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import structlog
-
 from ali.features.responses.mcp.failures import McpFailed
 from ali.features.responses.mcp.outcomes import McpListing, McpOutcome
 from ali.features.responses.mcp.session import McpLimits, McpSession
 from ali.features.responses.mcp.tool import McpServer
+from ali.kernel import log
 
 if TYPE_CHECKING:
     from ali.kernel.outbound.client import OutboundClient  # for types alone: 13 ms of import, for few installations
-
-log = structlog.get_logger("ali.mcp")
 
 
 class McpSessions:

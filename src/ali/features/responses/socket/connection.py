@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from ali.features.chat.admission import recognised
 from ali.features.chat.exchange import InternalError, Stopping
 from ali.features.chat.gateway import Arrival, ClientGone, Receive, Send
@@ -37,10 +35,9 @@ from ali.features.responses.socket.steering import (
     owed,
     successor,
 )
+from ali.kernel import log
 from ali.kernel.errors import AliError, AuthenticationFailed
 from ali.kernel.ids import new_id, uuid7
-
-log = structlog.get_logger("ali.requests")
 
 RESTARTING: Final = 1012
 """The service is being restarted (RFC 6455's registry of close codes)."""

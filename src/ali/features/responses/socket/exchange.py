@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
-import structlog
-
 from ali.features.chat.exchange import InternalError, Stopping
 from ali.features.chat.gateway import Arrival, ClientGone
 from ali.features.chat.settlement import tell
@@ -22,10 +20,9 @@ from ali.features.responses.socket.steering import (
     steering_items,
 )
 from ali.features.responses.state import without_cut_calls
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.kernel.ids import new_id
-
-log = structlog.get_logger("ali.requests")
 
 SendText = Callable[[str], Awaitable[None]]
 """Sends one message. Raises `ClientGone`."""

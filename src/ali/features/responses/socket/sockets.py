@@ -6,8 +6,6 @@ from collections import Counter
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
-
 from ali.features.chat.admission import recognised
 from ali.features.chat.exchange import Stopping
 from ali.features.chat.gateway import Arrival, Receive, Scope, Send, arrive, credential
@@ -18,9 +16,8 @@ from ali.features.identity import Principal
 from ali.features.responses.order import Engine
 from ali.features.responses.socket.connection import Connection
 from ali.features.responses.socket.errors import SocketsExhausted, TooManySockets
+from ali.kernel import log
 from ali.kernel.errors import AliError
-
-log = structlog.get_logger("ali.requests")
 
 KEY_PROTOCOL: Final = "openai-insecure-api-key."
 """How a browser's page, which cannot set headers, says its key: as one of the subprotocols that it offers."""

@@ -1,41 +1,28 @@
 """A file sent as `multipart/form-data`, taken apart as it comes: its fields are small, its bytes are passed on.
 
-Sources: RFC 7578; OpenAI's API reference, "Upload file". Fields may stand before and after the file.
+Sources: RFC 7578; OpenAI's API reference, "Upload file"; Anthropic's, "Upload File". Fields may stand before and after
+the file.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ali.features.files.naming import MOST_BATCH_BYTES, UPLOADED
-from ali.kernel.errors import InvalidRequest, PayloadTooLarge
+from ali.kernel.errors import InvalidRequest
 
-BATCH_TTL_S: Final = 30 * 86_400
-"""What is for a batch, or comes of one, expires after so long unless its sender says otherwise."""
-SHORTEST_TTL_S: Final = 3600
-LONGEST_TTL_S: Final = 2_592_000
 _MOST_PARTS: Final = 16
 _MOST_FIELD_BYTES: Final = 1024
 _MOST_NAME_CHARS: Final = 512
 _BAD_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f]")
-_FILE: Final = b"file"
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,90}")
+_OF_NO_SAID_KIND: Final = "application/octet-stream"
 
 
 class UploadMalformed(InvalidRequest):
     """400: the body is no form with a file in it."""
 
     code = "upload_malformed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What a form asks for. `ttl_s`: how long the file is kept; None: until it is deleted."""
-
-    name: str
-    purpose: str
-    ttl_s: int | None
-    media_type: str | None = None
 
 
 @dataclass(slots=True)
@@ -48,22 +35,31 @@ class _Part:
     text: bytes = b""
 
 
-class Upload:
-    """The form in `body`. Read `file` to its end, then ask for `wishes`. Raises `UploadMalformed`."""
+class FileForm:
+    """The form in `body`, whose field `field_name` is a file. Read `file` to its end, then ask for the rest.
 
-    def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
+    `nameless`: it is one also where its part has no file name. Raises `UploadMalformed`.
+    """
+
+    def __init__(
+        self, content_type: str, body: AsyncIterator[bytes], *, field_name: str = "file", nameless: bool = False
+    ) -> None:
         from python_multipart import exceptions, multipart  # noqa: PLC0415 - 25 ms of import, for uploads alone
 
         kind, options = multipart.parse_options_header(content_type)
         if kind.lower() != b"multipart/form-data" or not options.get(b"boundary"):
-            raise UploadMalformed("Send the file as multipart/form-data, with the fields `file` and `purpose`.")
+            raise UploadMalformed(f"Send the file as multipart/form-data, in a field `{field_name}`.")
+        self.field_name = field_name
+        self._file = field_name.encode()
+        self._nameless = nameless
         self._body = body
         self._options = multipart.parse_options_header
         self._malformed = exceptions.FormParserError
         self._part = _Part()
         self._parts = 0
-        self._fields: dict[bytes, str] = {}
+        self._fields: dict[str, str] = {}
         self._file_name: str | None = None
+        self._media_type: str | None = None
         self._pieces: list[bytes] = []
         self._ended = False
         try:
@@ -84,31 +80,23 @@ class Upload:
         if not self._ended:
             raise UploadMalformed("The multipart body ends before its end.")
 
-    def wishes(self, *, size_bytes: int) -> Wishes:
-        """What is asked for a file of this size. Raises `InvalidRequest`, `PayloadTooLarge`."""
+    def require_file(self) -> str:
+        """What the file is called, perhaps nothing. Raises `UploadMalformed` where there was none."""
         if self._file_name is None:
-            raise UploadMalformed("The form has no field `file` with a file in it.", param="file")
-        purpose = self._fields.get(b"purpose", "")
-        if purpose not in UPLOADED:
-            raise InvalidRequest(f"purpose is one of: {', '.join(UPLOADED)}.", param="purpose")
-        if purpose == "batch" and size_bytes > MOST_BATCH_BYTES:
-            raise PayloadTooLarge(f"The input of a batch has at most {MOST_BATCH_BYTES} bytes. Split it.", param="file")
-        return Wishes(name=self._file_name, purpose=purpose, ttl_s=self._ttl_s(purpose))
-
-    def _ttl_s(self, purpose: str) -> int | None:
-        anchor = self._fields.get(b"expires_after[anchor]")
-        seconds = self._fields.get(b"expires_after[seconds]")
-        if anchor is None and seconds is None:
-            return BATCH_TTL_S if purpose == "batch" else None
-        if anchor != "created_at":
-            raise InvalidRequest("expires_after.anchor is created_at.", param="expires_after.anchor")
-        if seconds is None or not re.fullmatch(r"[0-9]{1,8}", seconds):
-            raise InvalidRequest("expires_after.seconds is a whole number.", param="expires_after.seconds")
-        if not SHORTEST_TTL_S <= int(seconds) <= LONGEST_TTL_S:
-            raise InvalidRequest(
-                f"expires_after.seconds is from {SHORTEST_TTL_S} to {LONGEST_TTL_S}.", param="expires_after.seconds"
+            raise UploadMalformed(
+                f"The form has no field `{self.field_name}` with a file in it.", param=self.field_name
             )
-        return int(seconds)
+        return self._file_name
+
+    @property
+    def media_type(self) -> str | None:
+        """What the file is said to be; None where nothing is said."""
+        return self._media_type
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The other fields."""
+        return self._fields
 
     def _callbacks(self) -> Any:  # noqa: ANN401 - the parser's own dictionary of callbacks
         return {
@@ -138,21 +126,20 @@ class Upload:
 
     def _read_head(self) -> None:
         head = self._part.head
-        for name, value in zip(head[::2], head[1::2], strict=False):
-            if name.lower() == b"content-disposition":
-                _, options = self._options(value)
-                self._part.name = options.get(b"name", b"")
-                if self._part.name == _FILE and b"filename" in options:
-                    self._begin_file(options[b"filename"])
+        said = {name.lower(): value for name, value in zip(head[::2], head[1::2], strict=False)}
+        _, options = self._options(said.get(b"content-disposition", b""))
+        self._part.name = options.get(b"name", b"")
+        if self._part.name == self._file and (b"filename" in options or self._nameless):
+            self._begin_file(options.get(b"filename", b""))
+            self._media_type = read_media_type(said.get(b"content-type", b"").decode("latin-1"))
 
     def _begin_file(self, name: bytes) -> None:
         if self._file_name is not None:
-            raise UploadMalformed("The form has several files. Send one a request.", param="file")
-        text = _BAD_IN_NAMES.sub("", name.decode("utf-8", "replace"))[:_MOST_NAME_CHARS]
-        self._file_name = text or "file"
+            raise UploadMalformed("The form has several files. Send one a request.", param=self.field_name)
+        self._file_name = cleaned_name(name.decode("utf-8", "replace"))
 
     def _data(self, data: bytes) -> None:
-        if self._part.name == _FILE and self._file_name is not None:
+        if self._part.name == self._file and self._file_name is not None:
             self._pieces.append(data)
             return
         self._part.text += data
@@ -162,8 +149,19 @@ class Upload:
             )
 
     def _end_part(self) -> None:
-        if self._part.name != _FILE:
-            self._fields[self._part.name] = self._part.text.decode("utf-8", "replace")
+        if self._part.name != self._file:
+            self._fields[self._part.name.decode("utf-8", "replace")] = self._part.text.decode("utf-8", "replace")
 
     def _end(self) -> None:
         self._ended = True
+
+
+def cleaned_name(name: str) -> str:
+    """A file's name without what would break the lines that it is written into, and no longer than anybody needs."""
+    return _BAD_IN_NAMES.sub("", name)[:_MOST_NAME_CHARS]
+
+
+def read_media_type(said: str) -> str | None:
+    """A media type without its parameters; None for what is none, or says nothing."""
+    media_type = said.partition(";")[0].strip().lower()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) and media_type != _OF_NO_SAID_KIND else None
