@@ -13,7 +13,8 @@ from bench.knowledge.loading import Store
 _COPY: Final = (
     """
     insert into ali.store_document (
-        id, vector_store_id, organization_id, project_id, digest, chunking, first_number, chunks, words, pages, size_bytes
+        id, vector_store_id, organization_id, project_id, digest, chunking, first_number, chunks, words, pages,
+        size_bytes
     )
     select md5(d.id::text || %(copy)s)::uuid, d.vector_store_id, d.organization_id, d.project_id,
         sha256(d.digest || %(copy)s::text::bytea), d.chunking, d.first_number + %(shift)s, d.chunks, d.words, d.pages,
@@ -74,7 +75,7 @@ _COPY: Final = (
 
 
 def copy(dsn: str, store: Store, *, chunks: int, copies: int) -> None:
-    """Have the store's first `chunks` chunks, which are all it has, `copies` times more. `dsn`: the schema's owner's."""
+    """Have the store's `chunks` chunks, which are all it has, `copies` times more. `dsn`: the schema's owner's."""
     for number in range(1, copies + 1):
         values = {"store": store.id, "copy": number, "chunks": chunks, "shift": number * chunks}
         with psycopg.connect(dsn) as owner:

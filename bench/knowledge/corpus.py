@@ -21,9 +21,9 @@ _STOP_WORDS: Final = 60
 _TOPIC_WORDS: Final = 120
 _TOPIC_SHARE: Final = 0.2
 _QUESTION_WORDS: Final = (3, 8)
-_ONSETS: Final = (*"bcdfglmnprstv", "br", "cr", "pr", "tr", "ch", "lh", "nh")
-_NUCLEI: Final = (*"aeiouaeo", "ão", "ei")
-_ENDINGS: Final = (
+_ONSETS: Final[tuple[str, ...]] = (*"bcdfglmnprstv", "br", "cr", "pr", "tr", "ch", "lh", "nh")
+_NUCLEI: Final[tuple[str, ...]] = (*"aeiouaeo", "ão", "ei")
+_ENDINGS: Final[tuple[str, ...]] = (
     *"oae",
     "ção",
     "mento",

@@ -21,7 +21,6 @@ from ali.features.knowledge.index import (
     Written,
     candidates_statement,
     read_candidates,
-    remove,
     write,
 )
 from ali.features.knowledge.retrieval.scope import scope
@@ -97,9 +96,8 @@ class Shelf:
             )
 
     async def remove(self, document_id: UUID) -> bool:
-        """Remove a document in a transaction of its own."""
-        async with self.entered() as connection:
-            return await remove(connection, document=document_id)
+        """Remove a document, as the functions that tidy up do."""
+        return bool((await self.rows("select ali.remove_document(%(document)s)", document=document_id))[0][0])
 
     async def merge(self) -> int:
         """Merge until nothing is due; how many merges that took."""

@@ -104,7 +104,7 @@ async def test_a_question_finds_the_passage_with_all_that_is_known_of_it(searche
     assert (best.vector_store_id, best.file_id, best.filename) == (shelf.id, file_id, "lei 8.112.pdf")
     assert (best.attributes, best.number, best.position) == ({"year": 1990}, 1, 1)
     assert 0 < best.score <= 1
-    assert best.scores["bm25"] > 0
+    assert max(best.scores.values()) > 0
 
 
 async def test_one_word_of_the_question_is_enough_and_nothing_is_found_for_none(

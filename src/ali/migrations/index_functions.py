@@ -179,8 +179,9 @@ begin
 end $$
 """
 
-# A document goes: marked, out of its store's counts, and its chunks deleted. By its caller's rights, so that it can be
-# called for one tenant, and by functions that tidy up for all.
+# A document goes: no search finds it, it is out of its store's counts, so that frequencies and the mean length are
+# exact at once, and its chunks are deleted. Its postings go with a merge, and with them its row, unless a file leads
+# to it still. Locks the store's row. False where it is gone already. Cost: about 10 µs a chunk.
 REMOVE_DOCUMENT: Final = """
 create function ali.remove_document(document uuid) returns boolean
 language plpgsql set search_path = pg_catalog, ali as $$
@@ -353,12 +354,15 @@ FUNCTIONS: Final[tuple[str, ...]] = (
 )
 _SEARCH: Final = "uuid[], int4multirange[], int4multirange[], bigint[], integer[], double precision[], integer, bigint"
 SIGNATURES: Final[tuple[str, ...]] = (
-    "count_within(integer[], int4multirange)",
     f"search_candidates({_SEARCH})",
-    "remove_document(uuid)",
-    "segments_to_merge(uuid)",
     "merge_segments(uuid)",
     "stores_to_merge(uuid, integer)",
-    "clear_index(uuid, integer)",
 )
 """What the service may call, as `door` takes it."""
+INNER_SIGNATURES: Final[tuple[str, ...]] = (
+    "count_within(integer[], int4multirange)",
+    "remove_document(uuid)",
+    "segments_to_merge(uuid)",
+    "clear_index(uuid, integer)",
+)
+"""What only other functions call."""
