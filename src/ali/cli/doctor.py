@@ -16,6 +16,7 @@ import typer
 from pydantic import SecretStr
 
 from ali.cli.doctor_edge import edge
+from ali.cli.doctor_index import search_index
 from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_objects import objects
 from ali.cli.doctor_sign_in import sign_in
@@ -65,6 +66,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "model prices": lambda: _model_prices(settings),
         "sign-in": lambda: sign_in(settings),
         "MCP servers": lambda: mcp_servers(settings),
+        "search index": lambda: search_index(settings),
     }
     if online:
         listed["MCP servers, online"] = lambda: mcp_servers_online(settings)
