@@ -80,7 +80,7 @@ async def watched(reader: Reader, path: Path) -> tuple[str, float, int, int]:
 @pytest.fixture
 def hostile(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A file, made before the loop that is watched for stalls runs."""
-    path = tmp_path / request.param
+    path = tmp_path / str(request.param)
     path.write_bytes((REFUSED.get(path.name) or HARMLESS[path.name])())
     return path
 
