@@ -18,7 +18,7 @@ from tests.responses.searching import EVERY_UPSTREAM, QUESTION, answering, citat
 from tests.responses.shelved import ACT, GUIDE
 from tests.unit.extractive.pdf_bytes import make_pdf
 
-WHERE = {"author": "Congress"}
+WHERE: dict[str, str | float | bool] = {"author": "Congress"}
 
 
 async def shelve(client: openai.AsyncOpenAI) -> str:
