@@ -29,7 +29,10 @@ COMMANDS = {
     "worker": Command(
         module="ali.cli.worker", attribute="worker", help="Run batches, beside processes that serve and do not."
     ),
-    "ask": Command(module="ali.cli.ask", attribute="ask", help="Ask a question about files."),
+    "ask": Command(module="ali.cli.ask", attribute="ask", help="Ask a question about files or a vector store."),
+    "knowledge": Command(
+        module="ali.cli.knowledge", attribute="app", help="Import documents into vector stores, search and list them."
+    ),
     "keys": Command(
         module="ali.features.keys.cli.keys", attribute="app", help="Issue, list, show, change and revoke API keys."
     ),
