@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-import structlog
 import uvloop
 
+from ali.kernel import log
 from bench.database import migrated
 from bench.gateway.machine import this_machine
 from bench.gateway.report import replace_block
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(chunks: int, questions: int) -> Results:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
+    log.configure_logging(level="warning", log_format="console")
     corpus = Corpus.make()
     with migrated() as server:
         store = make_store(server.dsn)
