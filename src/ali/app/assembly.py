@@ -17,6 +17,7 @@ from ali.app.sign_in import sign_in_desk
 from ali.app.upstreams import deadlines, reachable, router_over
 from ali.features.chat.failover import Failover
 from ali.features.chat.gateway import Gateway
+from ali.features.chat.own_calls import OwnCalls
 from ali.features.chat.repeats import RepeatCache
 from ali.features.chat.resilience import RetryBudget
 from ali.features.chat.stored.settlement import CompletionKeeper
@@ -146,6 +147,7 @@ async def assemble(
         metrics=metrics,
         instance_id=instance_id,
         hmac_secret=hmac_secret,
+        calls=OwnCalls(gateway),
     )
     state = ResponseState(pool, instance_id=instance_id)
     assemble_responses(

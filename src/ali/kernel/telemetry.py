@@ -179,7 +179,8 @@ class Metrics:
         )
         self.searches = Histogram(
             "ali_search_duration_seconds",
-            "Searches in vector stores, by part: candidates (from the index), ranking, reading (of what was found).",
+            "Searches in vector stores, by part: candidates (from the index), vectors, ranking, reading (of what was "
+            "found).",
             ["part"],
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
             registry=self.registry,

@@ -29,31 +29,42 @@ language sql security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
-# Of each store of the tenant that the transaction has entered, the vectors that are nearest: `allowed` has for each
-# store the numbers that may be found (null: all), `barred` those that may not. By the store's index where it has one
-# and more than `exact_up_to` numbers may be found; where that finds too few, and everywhere else, by looking at each
-# vector that may be found. So nothing is ever missed for a filter. Vectors have unit length, so that the inner product
-# is the cosine.
+# Of each store of the tenant that the transaction has entered, the vectors that are nearest, and those of the chunks
+# that are asked for anyway (`wanted_stores`, `wanted_numbers`): how near each is, and how near and how far apart chunks
+# of that store are to this question on the whole, by 64 of them spread over it. `allowed` has for each store the
+# numbers that may be found (null: all), `barred` those that may not.
 #
-# The statements name the shelf as a literal, so that PostgreSQL plans for that partition alone and locks no other.
+# By the store's index where it has one and more than `exact_up_to` numbers may be found; where that finds too few, and
+# everywhere else, by looking at each vector that may be found. So nothing is ever missed for a filter. Vectors have
+# unit length, so that the inner product is the cosine. The statements name the shelf as a literal: PostgreSQL plans for
+# that partition alone and locks no other.
 SEARCH_VECTORS: Final = """
 create function ali.search_vectors(
-    stores uuid[], allowed int4multirange[], barred int4multirange[], space integer, query EXTENSION.halfvec,
-    at_most integer, exact_up_to integer
-) returns table (vector_store_id uuid, number integer, similarity real)
+    stores uuid[], allowed int4multirange[], barred int4multirange[], wanted_stores uuid[], wanted_numbers integer[],
+    space integer, query EXTENSION.halfvec, at_most integer, exact_up_to integer
+) returns table (vector_store_id uuid, number integer, similarity real, mean real, deviation real)
 language plpgsql security definer rows 100 set search_path = pg_catalog, ali set jit = off
 set max_parallel_workers_per_gather = 0 as $$
 declare
     organization constant uuid := current_setting('ali.organization')::uuid;
     project constant uuid := current_setting('ali.project')::uuid;
     place record;
+    shelves text;
     admitted int4multirange;
     candidates bigint;
     numbers integer[];
     similarities real[];
+    others integer[];
+    other_similarities real[];
+    average real;
+    spread real;
 begin
     for place in
-        select v.vector_store_id as store, v.shelf, v.state, s.allowed, coalesce(s.barred, '{}') as barred
+        select v.vector_store_id as store, v.shelf, v.state, o.next_number, s.allowed,
+            coalesce(s.barred, '{}') as barred,
+            array(
+                select w.number from unnest(wanted_stores, wanted_numbers) as w (store, number) where w.store = s.id
+            ) as wanted
         from unnest(stores, allowed, barred) with ordinality as s (id, allowed, barred, turn)
         join ali.vector_store o on o.id = s.id
         join ali.store_vectors v on v.vector_store_id = s.id and v.space = search_vectors.space
@@ -62,6 +73,7 @@ begin
         order by s.turn
     loop
         numbers := null;
+        shelves := case place.state when 'moving' then '0, ' || place.shelf else place.shelf::text end;
         admitted := coalesce(place.allowed, '{(,)}') - place.barred;
         continue when isempty(admitted);
         select sum(upper(r)::bigint - lower(r)) into candidates from unnest(admitted) r
@@ -95,11 +107,29 @@ begin
                     ) m
                     order by m.distance, m.number limit $5
                 ) n
-            $query$, case place.state when 'moving' then '0, ' || place.shelf else place.shelf::text end)
+            $query$, shelves)
             into numbers, similarities using query, place.store, space, admitted, at_most;
         end if;
+        execute format($query$
+            select array_agg(m.number), array_agg(m.similarity) from unnest($4) w cross join lateral (
+                select c.number, -(c.vector operator(EXTENSION.<#>) $1)::real as similarity from ali.chunk_vector c
+                where c.shelf in (%s) and c.vector_store_id = $2 and c.space = $3 and c.number = w
+                    and not (c.number = any(coalesce($5, '{}')))
+                offset 0
+            ) m
+        $query$, shelves)
+        into others, other_similarities using query, place.store, space, place.wanted, numbers;
+        execute format($query$
+            select avg(m.similarity), stddev_pop(m.similarity) from generate_series(0, 63) k cross join lateral (
+                select -(c.vector operator(EXTENSION.<#>) $1) as similarity from ali.chunk_vector c
+                where c.shelf in (%s) and c.vector_store_id = $2 and c.space = $3 and c.number >= (k * $4 / 64)::integer
+                order by c.number limit 1
+            ) m
+        $query$, shelves)
+        into average, spread using query, place.store, space, place.next_number::bigint;
         return query
-        select place.store, n.number, n.similarity from unnest(numbers, similarities) as n (number, similarity);
+        select place.store, n.number, n.similarity, average, spread
+        from unnest(numbers || others, similarities || other_similarities) as n (number, similarity);
     end loop;
 end $$
 """
@@ -340,6 +370,10 @@ language sql security definer set search_path = pg_catalog, ali as $$
 $$
 """
 
+_SEARCH_SIGNATURE: Final = (
+    "search_vectors(uuid[], int4multirange[], int4multirange[], uuid[], integer[], integer, EXTENSION.halfvec,"
+    " integer, integer)"
+)
 FUNCTIONS: Final = (
     VECTOR_SPACE,
     SPACE_DIMENSIONS,
@@ -359,7 +393,7 @@ FUNCTIONS: Final = (
 SIGNATURES: Final = (
     "vector_space(text)",
     "space_dimensions(integer, integer)",
-    "search_vectors(uuid[], int4multirange[], int4multirange[], integer, EXTENSION.halfvec, integer, integer)",
+    _SEARCH_SIGNATURE,
     "shelve_vectors(integer, integer)",
     "forget_stale_vectors(integer, integer)",
     "find_embeddings(uuid, uuid, bytea[])",

@@ -8,6 +8,7 @@ from ali.features.knowledge.account import Account
 from ali.features.knowledge.embedding.cache import EmbeddingCache
 from ali.features.knowledge.embedding.embedder import Embedder, EmbeddingModel
 from ali.features.knowledge.embedding.passage import passage_text
+from ali.features.knowledge.embedding.store import VectorStorage
 from ali.features.knowledge.embedding.vector import Vector
 
-__all__ = ["Account", "Embedder", "EmbeddingCache", "EmbeddingModel", "Vector", "passage_text"]
+__all__ = ["Account", "Embedder", "EmbeddingCache", "EmbeddingModel", "Vector", "VectorStorage", "passage_text"]

@@ -146,7 +146,8 @@ class Backfill:
         while missing := await self._missing(task, space):
             vectors = await self._embedder.embed([text for _, text in missing], account=account)
             made = [(position, vector) for (position, _), vector in zip(missing, vectors, strict=True) if vector]
-            if not await self._keep(task, made, space=space, whole=False):
+            last = len(missing) < _PAGE and len(made) == len(missing)
+            if not await self._keep(task, made, space=space, whole=last) or last:
                 return True
             if len(made) < len(missing):
                 return False

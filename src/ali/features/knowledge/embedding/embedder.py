@@ -17,7 +17,7 @@ from ali.features.knowledge.embedding.vector import MOST_DIMENSIONS, NotAVector,
 from ali.kernel import log
 from ali.kernel.errors import AliError, RateLimited
 from ali.kernel.telemetry import Metrics
-from ali.providers.contract import UpstreamCredentialRefused, UpstreamError, UpstreamMalformed
+from ali.providers.contract import UpstreamError, UpstreamMalformed
 
 _PASSAGES_S: Final = 60.0
 """What one call for a batch of passages gets."""
@@ -31,6 +31,8 @@ _SHORT_CHARACTERS: Final = 2_000
 _QUERIES_KEPT: Final = 2_048
 _FAILURES_IN_A_ROW: Final = 3
 _REST_S: Final = 10.0
+_NOT_WAITED_FOR: Final = frozenset({"insufficient_quota", "upstream_credential_refused", "upstream_circuit_open"})
+"""Codes of what does not pass in seconds, or has been waited for enough: the backfill comes back to it."""
 _TOO_LARGE: Final = frozenset({400, 413, 422})
 
 
@@ -209,10 +211,10 @@ def _read(answer: bytes, *, count: int, dimensions: int | None, model: str) -> l
 
 def _wait_s(error: AliError) -> float | None:
     """How long to wait before the same call may pass; None where waiting does not help."""
-    if isinstance(error, RateLimited):
-        return None if error.error_code == "insufficient_quota" else error.retry_after_s
-    if isinstance(error, UpstreamCredentialRefused):
+    if error.error_code in _NOT_WAITED_FOR:
         return None
+    if isinstance(error, RateLimited):
+        return error.retry_after_s
     if isinstance(error, UpstreamError):
         return (error.retry_after_s or 0.0) if error.retryable else None
     return 0.0 if error.http_status >= 500 else None

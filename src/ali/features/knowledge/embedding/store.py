@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.rows import tuple_row
-from psycopg.types.multirange import Multirange
 
 from ali.features.knowledge.embedding.vector import Halfvec, HalfvecDumper, Vector, dimensions_of
 from ali.kernel import log
@@ -36,19 +35,28 @@ insert into ali.embedding_task (document_id, vector_store_id, organization_id, p
 select d.id, d.vector_store_id, d.organization_id, d.project_id from ali.store_document d
 where d.id = %s and d.state = 'ready' on conflict do nothing
 """
-_SEARCH: Final = """
-select vector_store_id, number, similarity
-from ali.search_vectors(%s, %s::int4multirange[], %s::int4multirange[], %s, %s, %s, %s)
-"""
+_SIMILAR: Final = sql.SQL(
+    "select n.*, c.words, c.signature from scope s cross join ali.search_vectors("
+    "s.stores, s.allowed, s.barred, %s::uuid[], %s::integer[], %s, %s, %s, %s) n"
+    " join ali.store_chunk c on c.vector_store_id = n.vector_store_id and c.number = n.number"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similar:
-    """A chunk whose vector is near that of the question. `similarity`: the cosine, -1 to 1."""
+    """A chunk and its vector's likeness to that of a question: their cosine, -1 to 1.
+
+    `mean` and `deviation` are those of the likenesses of the store's chunks on the whole. `words` and `signature` are
+    the chunk's, as `ranking.Candidate` has them.
+    """
 
     vector_store_id: UUID
     number: int
     similarity: float
+    mean: float
+    deviation: float
+    words: int
+    signature: bytes
 
 
 class VectorStorage:
@@ -134,27 +142,45 @@ class VectorStorage:
             return False
         return True
 
-    async def search(
+    async def similar(
         self,
         connection: AsyncConnection[Any],
         query: Vector,
         *,
-        stores: Sequence[UUID],
-        allowed: Sequence[Multirange[int] | None],
-        barred: Sequence[Multirange[int] | None],
+        scope: tuple[sql.Composed, Sequence[object]],
+        wanted: Sequence[tuple[UUID, int]],
         space: int,
         at_most: int,
         exact_up_to: int = EXACT_UP_TO,
-    ) -> list[Similar]:
-        """Of each store the chunks nearest to `query`, nearest first: `at_most`, or all that may be found and have a
-        vector. `allowed` and `barred` are parallel to `stores`: the numbers that may be found (None: all), and that may
-        not.
+    ) -> AsyncCursor[tuple[Any, ...]]:
+        """Ask for the chunks nearest to `query`, of each store `at_most` or all that may be found and have a vector,
+        and for those that are `wanted`, near or not. `read_similar` reads the answer.
 
-        Within a transaction that has entered the tenant; stores of others find nothing. One round trip.
+        `scope` as `retrieval.scope` gives it. Within a transaction that has entered the tenant; stores of others have
+        nothing. One round trip.
         """
-        asked = (list(stores), list(allowed), list(barred), space, Halfvec(query), at_most, exact_up_to)
-        rows = await (await _cursor(connection).execute(_SEARCH, asked)).fetchall()
-        return [Similar(vector_store_id=store, number=number, similarity=near) for store, number, near in rows]
+        within, values = scope
+        asked = [[store for store, _ in wanted], [number for _, number in wanted]]
+        return await _cursor(connection).execute(
+            sql.SQL("with {} {}").format(within, _SIMILAR),
+            [*values, *asked, space, Halfvec(query), at_most, exact_up_to],
+        )
+
+
+async def read_similar(cursor: AsyncCursor[tuple[Any, ...]]) -> list[Similar]:
+    """What `similar` found, in no order. Rounding may put a likeness a little above 1."""
+    return [
+        Similar(
+            vector_store_id=store,
+            number=number,
+            similarity=similarity,
+            mean=mean,
+            deviation=deviation,
+            words=words,
+            signature=signature,
+        )
+        for store, number, similarity, mean, deviation, words, signature in await cursor.fetchall()
+    ]
 
 
 def _cursor(connection: AsyncConnection[Any]) -> AsyncCursor[Any]:

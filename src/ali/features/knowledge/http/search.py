@@ -14,9 +14,11 @@ from ali.features.knowledge.chunk import Found
 from ali.features.knowledge.filters import read_filter
 from ali.features.knowledge.http.inputs import Reading
 from ali.features.knowledge.naming import read_store
+from ali.features.knowledge.retrieval import Weights
 from ali.features.knowledge.rewriting import rewritten
 from ali.features.knowledge.state import Knowledge
 from ali.features.knowledge.stores import lifecycle
+from ali.kernel.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/vector_stores/{vector_store_id}/search", tags=["vector stores"])
 
@@ -77,6 +79,7 @@ async def search_vector_store(
         filters=filters,
         limit=body.max_num_results,
         score_threshold=options.score_threshold,
+        weights=_weights(options.hybrid_search),
     )
     return {
         "object": "vector_store.search_results.page",
@@ -85,6 +88,16 @@ async def search_vector_store(
         "has_more": False,
         "next_page": None,
     }
+
+
+def _weights(given: HybridSearch | None) -> Weights | None:
+    if given is None:
+        return None
+    if not given.embedding_weight + given.text_weight:
+        raise InvalidRequest(
+            "One of `embedding_weight` and `text_weight` must be above 0.", param="ranking_options.hybrid_search"
+        )
+    return Weights(embedding=given.embedding_weight, text=given.text_weight)
 
 
 def _shown(found: Found) -> Json:

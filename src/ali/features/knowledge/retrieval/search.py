@@ -1,8 +1,9 @@
-"""A search, end to end: two round trips to the database, and a closer look in between.
+"""A search, end to end: two round trips to the database, three with vectors, and a closer look before the last.
 
     candidates (BM25, in PostgreSQL) ─► ranked by their signatures (here) ─► texts and files of the best
+       └─► what vectors find, and say of the candidates ─┘
 
-Both trips see the database as of one moment.
+All trips see the database as of one moment.
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,24 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.errors import QueryCanceled
 
+from ali.features.knowledge.account import Account
 from ali.features.knowledge.analysis import AnalysedQuery, analyse_query
 from ali.features.knowledge.chunk import Found
+from ali.features.knowledge.embedding import Vector
+from ali.features.knowledge.embedding.store import Similar
 from ali.features.knowledge.filters import Filter
 from ali.features.knowledge.index import Candidates, candidates_statement, index_key, read_candidates
 from ali.features.knowledge.index.candidates import CANDIDATES
 from ali.features.knowledge.ranking import rank
+from ali.features.knowledge.retrieval.dense import Dense, with_near
 from ali.features.knowledge.retrieval.fusion import Hit, fuse
+from ali.features.knowledge.retrieval.meaning import Weights, weighed
 from ali.features.knowledge.retrieval.passages import passages_statement, read_passages
 from ali.features.knowledge.retrieval.scope import scope
 from ali.kernel.db import READ_LIMIT_S, Pool, QueryTooBroad
 from ali.kernel.telemetry import Metrics
 
+_PARTS: Final = ("candidates", "vectors", "ranking", "reading")
 _BEGIN: Final = "begin isolation level repeatable read read only"
 _ENTER: Final = (
     "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true),"
@@ -34,11 +41,13 @@ _ENTER: Final = (
 class Searcher:
     """Searches in vector stores. One for the process."""
 
-    def __init__(self, pool: Pool, *, hmac_secret: bytes, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, *, hmac_secret: bytes, metrics: Metrics, dense: Dense | None = None) -> None:
+        """`dense` None: no model is configured that embeds, and words decide alone."""
         self._pool = pool
         self._secret = hmac_secret
+        self._dense = dense
         self._candidates = metrics.search_candidates
-        self._seconds = {part: metrics.searches.labels(part) for part in ("candidates", "ranking", "reading")}
+        self._seconds = {part: metrics.searches.labels(part) for part in _PARTS}
 
     async def search(
         self,
@@ -50,16 +59,25 @@ class Searcher:
         filters: Filter | None = None,
         limit: int = 10,
         score_threshold: float = 0.0,
+        weights: Weights | None = None,
+        account: Account | None = None,
     ) -> list[Found]:
         """The at most `limit` chunks of the stores that answer best, the best first.
 
         Of several queries each finds its own, and a chunk's score is the best of them. Never fewer than `limit` while
         there are more that have a word of a query, score `score_threshold`, and are of files that are there and that
         `filters` admit. A store that is not there has nothing. Raises `QueryTooBroad`.
+
+        `weights`: of meaning and words; None: as the vectors turn out to understand the texts. `account`: who pays for
+        the queries' vectors; None: the project. Where they cannot be had in time, words decide alone.
         """
         key = index_key(self._secret, project_id=project_id)
-        asked = [query for text in queries if (query := analyse_query(text, key=key)).groups]
-        if not asked or not vector_store_ids:
+        analysed = [analyse_query(text, key=key) for text in queries]
+        payer = account or Account(organization_id=organization_id, project_id=project_id)
+        vectors = await self._vectors(queries, weights=weights, account=payer) if vector_store_ids else []
+        asked = [query for query, vector in zip(analysed, vectors, strict=False) if query.groups or vector]
+        vectors = [vector for query, vector in zip(analysed, vectors, strict=False) if query.groups or vector]
+        if not asked:
             return []
         try:
             async with self._pool.connection() as connection:
@@ -69,8 +87,22 @@ class Searcher:
                         await connection.execute(_ENTER, (str(organization_id), str(project_id)))
                         cursor = await connection.execute(*_find(asked, vector_store_ids, filters, most=2 * limit))
                     candidates = read_candidates(await cursor.fetchall(), [query.groups for query in asked])
+                similar: list[list[Similar]] = [[] for _ in asked]
+                if self._dense is not None and any(vectors):
+                    with self._seconds["vectors"].time():
+                        similar = await self._dense.near(
+                            *(connection, vectors),
+                            scope=scope(vector_store_ids, filters),
+                            candidates=candidates,
+                            most=2 * limit,
+                        )
                 with self._seconds["ranking"].time():
-                    ranked = fuse([_rank(query, each) for query, each in zip(asked, candidates, strict=True)])
+                    ranked = fuse(
+                        [
+                            weighed(_rank(query, with_near(found, near)), near, weights=weights)
+                            for query, found, near in zip(asked, candidates, similar, strict=True)
+                        ]
+                    )
                 hits = [hit for hit in ranked if hit.score >= score_threshold]
                 with self._seconds["reading"].time():
                     async with connection.pipeline():
@@ -82,6 +114,13 @@ class Searcher:
         for each in candidates:
             self._candidates.observe(len(each.found))
         return found
+
+    async def _vectors(
+        self, queries: Sequence[str], *, weights: Weights | None, account: Account
+    ) -> list[Vector | None]:
+        if self._dense is None or (weights is not None and not weights.embedding):
+            return [None] * len(queries)
+        return await self._dense.vectors(queries, account=account)
 
 
 def _find(
