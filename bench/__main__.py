@@ -6,13 +6,14 @@ import sys
 from bench import access, disk, limits, tenancy
 from bench.gateway import command as gateway
 from bench.responses import command as responses
+from bench.retrieval import command as retrieval
 
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark named by the arguments; returns the exit status."""
     parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks of Ali API. Linux only.")
     subcommands = parser.add_subparsers(required=True, metavar="NAME")
-    for benchmark in (gateway, responses, access, limits, tenancy, disk):
+    for benchmark in (gateway, responses, access, limits, tenancy, disk, retrieval):
         subparser = subcommands.add_parser(benchmark.NAME, help=benchmark.SUMMARY, description=benchmark.SUMMARY)
         benchmark.add_arguments(subparser)
         subparser.set_defaults(run=benchmark.run)

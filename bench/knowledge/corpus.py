@@ -6,7 +6,6 @@ document is made when it is asked for.
 """
 
 import random
-from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
@@ -21,9 +20,9 @@ _WORDS: Final = 150_000
 _TOPIC_WORDS: Final = 120
 _TOPIC_SHARE: Final = 0.2
 _QUESTION_WORDS: Final = (3, 8)
-_ONSETS: Final = "b c d f g l m n p r s t v br cr pr tr ch lh nh".split()
-_NUCLEI: Final = "a e i o u a e o ão ei".split()
-_ENDINGS: Final = "ção mento dade ar er ir ado ida oso ista eza al ente os as o a e".split()
+_ONSETS: Final = ["b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v", "br", "cr", "pr", "tr", "ch", "lh", "nh"]
+_NUCLEI: Final = ["a", "e", "i", "o", "u", "a", "e", "o", "ão", "ei"]
+_ENDINGS: Final = ["ção", "mento", "dade", "ar", "er", "ir", "ado", "ida", "oso", "ista", "eza", "al", "ente", "os", "as", "o", "a", "e"]
 
 
 def _made_up(rng: random.Random) -> str:
