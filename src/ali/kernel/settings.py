@@ -51,12 +51,8 @@ class Settings(ServingSettings):
         default=4, ge=1, le=1000, description="Of these, requests of one project at once."
     )
     max_store_files: int = Field(default=100_000, ge=1, description="Most files that one vector store can have.")
-    readings_at_once: int = Field(
-        default=2, ge=1, le=64, description="Files of vector stores that a process reads at once."
-    )
-    reading_max_s: float = Field(
-        default=3600.0, gt=0, description="Longest reading of one file of a vector store; then it has failed."
-    )
+    readings_at_once: int = Field(default=2, ge=1, le=64, description="Files that a process reads into stores at once.")
+    reading_max_s: float = Field(default=3600.0, gt=0, description="Longest reading of a file into a vector store.")
     background: Literal["here", "worker"] = Field(
         default="here", description="Where background work runs: in the processes that serve, or in `ali worker` alone."
     )
