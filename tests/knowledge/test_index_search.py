@@ -74,7 +74,7 @@ async def add_file(shelf: Shelf, *passages: Chunk, name: str = "lei.pdf", **attr
 
 async def search(
     searcher: Searcher, shelf: Shelf, *queries: str, also: Sequence[Shelf] = (), **how: Any
-) -> list[Found]:  # noqa: ANN401 - as `Searcher.search` takes it
+) -> list[Found]:
     return await searcher.search(
         organization_id=shelf.tenant.organization_id,
         project_id=shelf.tenant.project_id,

@@ -296,7 +296,7 @@ def test_rich_text_is_read_with_its_accents(read: Read) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.py", "def f():\r\n    return 'á'\r\n"), ("a.json", '{"a": [1, "é"]}'), 
+    [("a.py", "def f():\r\n    return 'á'\r\n"), ("a.json", '{"a": [1, "é"]}'),
      ("a.xml", "<?xml version='1.0'?><a>é</a>"),
      ("LICENSE", "Texto & <sinais>\n"), ("a.log", "x\x0cy\n")],
 )  # fmt: skip
