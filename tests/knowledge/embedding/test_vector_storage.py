@@ -47,7 +47,8 @@ class Ground:
             for place, document in enumerate(made):
                 owner.execute(
                     "insert into ali.store_document (id, vector_store_id, organization_id, project_id, digest,"
-                    " chunking, first_number, chunks, words, size_bytes) values (%s, %s, %s, %s, %s, 'auto', %s, %s, 0, 0)",
+                    " chunking, first_number, chunks, words, size_bytes)"
+                    " values (%s, %s, %s, %s, %s, 'auto', %s, %s, 0, 0)",
                     (document, store, *tenancy, document.bytes, place * size, size),
                 )
                 owner.execute(
@@ -225,8 +226,8 @@ async def test_a_shelf_is_closed_to_the_service_and_goes_to_the_next_store(groun
     await shelving.sweep()
     ((shelf,),) = ground.rows("select shelf from ali.store_vectors")
     async with ground.pool.connection() as connection:
+        table = sql.Identifier("ali", f"chunk_vector_{shelf}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            table = sql.Identifier("ali", f"chunk_vector_{shelf}")
             await connection.execute(sql.SQL("select * from {}").format(table))
     walled = "select bool_and(relrowsecurity and relforcerowsecurity) from pg_class where relname like 'chunk_vector_%'"
     assert ground.rows(f"{walled} and relkind = 'r'") == [(True,)]
