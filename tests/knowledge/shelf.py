@@ -21,7 +21,6 @@ from ali.features.knowledge.index import (
     Written,
     candidates_statement,
     read_candidates,
-    remove,
     write,
 )
 from ali.features.knowledge.retrieval.scope import scope
@@ -72,11 +71,15 @@ class Shelf:
         async with await AsyncConnection.connect(self.dsn) as connection:
             if snapshot:
                 await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            await connection.execute(
-                "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)",
-                (str(self.tenant.organization_id), str(self.tenant.project_id)),
-            )
+            await self.enter(connection)
             yield connection
+
+    async def enter(self, connection: AsyncConnection[TupleRow]) -> None:
+        """From here to the end of its transaction, the connection acts for the tenant."""
+        await connection.execute(
+            "select set_config('ali.organization', %s, true), set_config('ali.project', %s, true)",
+            (str(self.tenant.organization_id), str(self.tenant.project_id)),
+        )
 
     async def add(
         self, chunks: Sequence[Words], *, document_id: UUID | None = None, content: str | None = None
@@ -93,9 +96,8 @@ class Shelf:
             )
 
     async def remove(self, document_id: UUID) -> bool:
-        """Remove a document in a transaction of its own."""
-        async with self.entered() as connection:
-            return await remove(connection, document=document_id)
+        """Remove a document, as the functions that tidy up do."""
+        return bool((await self.rows("select ali.remove_document(%(document)s)", document=document_id))[0][0])
 
     async def merge(self) -> int:
         """Merge until nothing is due; how many merges that took."""

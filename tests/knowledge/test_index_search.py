@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import pytest
@@ -73,7 +73,11 @@ async def add_file(shelf: Shelf, *passages: Chunk, name: str = "lei.pdf", **attr
 
 
 async def search(
-    searcher: Searcher, shelf: Shelf, *queries: str, also: Sequence[Shelf] = (), **how: Any
+    searcher: Searcher,
+    shelf: Shelf,
+    *queries: str,
+    also: Sequence[Shelf] = (),
+    **how: Any,  # noqa: ANN401 - as `Searcher.search` takes it
 ) -> list[Found]:
     return await searcher.search(
         organization_id=shelf.tenant.organization_id,
@@ -100,7 +104,7 @@ async def test_a_question_finds_the_passage_with_all_that_is_known_of_it(searche
     assert (best.vector_store_id, best.file_id, best.filename) == (shelf.id, file_id, "lei 8.112.pdf")
     assert (best.attributes, best.number, best.position) == ({"year": 1990}, 1, 1)
     assert 0 < best.score <= 1
-    assert best.scores["bm25"] > 0
+    assert max(best.scores.values()) > 0
 
 
 async def test_one_word_of_the_question_is_enough_and_nothing_is_found_for_none(
@@ -157,14 +161,20 @@ async def test_of_files_of_equal_content_the_one_that_the_filter_admits_is_named
     assert [(each.file_id, each.filename, each.attributes) for each in found] == [(second, "b.txt", {"year": 2024})]
 
 
-@pytest.mark.parametrize("change", ["state = 'gone'", "expires_at = now() - interval '1 s'"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update ali.file set state = 'gone' where id = any(%(gone)s)",
+        "update ali.file set expires_at = now() - interval '1 s' where id = any(%(gone)s)",
+    ],
+)
 async def test_files_that_are_gone_are_not_found_and_take_nobodys_place(
-    searcher: Searcher, shelf: Shelf, change: str
+    searcher: Searcher, shelf: Shelf, change: LiteralString
 ) -> None:
     gone = [await add_file(shelf, passage(f"prazo do contrato {number}")) for number in range(120)]
     left = await add_file(shelf, passage("Um contrato de texto longo. " * 9))
     assert left not in {each.file_id for each in await search(searcher, shelf, "prazo do contrato", limit=50)}
-    await shelf.rows(f"update ali.file set {change} where id = any(%(gone)s)", gone=gone)
+    await shelf.rows(change, gone=gone)
     found = await search(searcher, shelf, "prazo do contrato", limit=50)
     assert [each.file_id for each in found] == [left]
     anything = read_filter({"type": "ne", "key": "year", "value": 1})

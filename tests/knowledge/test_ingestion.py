@@ -12,7 +12,8 @@ import pytest
 from openai.types import VectorStore
 from openai.types.vector_stores import VectorStoreFile
 
-from tests.fixtures.database import make_tenant
+from ali.kernel.ids import uuid7
+from tests.fixtures.database import issue_key
 from tests.fixtures.service import Serve, Service
 from tests.unit.extractive.pdf_bytes import make_pdf
 
@@ -221,7 +222,13 @@ async def test_everything_of_a_deleted_store_goes_and_of_an_expired_one_what_it_
 
 async def test_files_of_a_project_with_many_leave_room_for_those_of_another(serve: Serve, tmp_path: Path) -> None:
     async with serve(drain_s=1, readings_at_once=1, background="worker") as asleep:
-        other = make_tenant(asleep.tenant.dsn)
+        second = uuid7()
+        rows(
+            asleep,
+            "insert into ali.project (id, organization_id, name) values (%s, %s, 'Second')",
+            *(second, asleep.tenant.organization_id),
+        )
+        other = issue_key(asleep.tenant, role="owner", project_id=second)
         async with (
             openai.AsyncOpenAI(base_url=asleep.openai_base_url, api_key=asleep.tenant.secret) as many,
             openai.AsyncOpenAI(base_url=asleep.openai_base_url, api_key=other.secret) as one,

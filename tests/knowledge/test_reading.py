@@ -119,6 +119,23 @@ async def test_a_process_killed_while_it_reads_fails_that_document_alone(reader:
     assert len((await read(reader, write("manual.pdf", MANUAL))).prepared) == 1
 
 
+async def test_a_process_stopped_from_outside_is_a_fault_that_another_try_may_mend(
+    reader: Reader, write: Write
+) -> None:
+    begun = asyncio.Event()
+    path = write("slow.pdf", SLOW)
+    task = asyncio.create_task(
+        reader.read(path, name="slow.pdf", chunking="auto", key=KEY, on_progress=lambda *_: begun.set())
+    )
+    await begun.wait()
+    (child,) = reader._busy
+    child.process.kill()
+    with pytest.raises(ReadingFailed) as failed:
+        await task
+
+    assert (failed.value.code, "was killed" in failed.value.message) == ("server_error", True)
+
+
 async def test_a_process_that_died_at_rest_is_replaced(reader: Reader, write: Write) -> None:
     path = write("manual.pdf", MANUAL)
     await read(reader, path)

@@ -77,11 +77,17 @@ async def watched(reader: Reader, path: Path) -> tuple[str, float, int, int]:
     return ended, took, highest, memory_of("self", "VmRSS") - parent
 
 
-@pytest.mark.parametrize("name", [*REFUSED, *HARMLESS])
-async def test_a_hostile_file_costs_little_and_fails_alone(reader: Reader, tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_bytes((REFUSED.get(name) or HARMLESS[name])())
+@pytest.fixture
+def hostile(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A file, made before the loop that is watched for stalls runs."""
+    path = tmp_path / str(request.param)
+    path.write_bytes((REFUSED.get(path.name) or HARMLESS[path.name])())
+    return path
 
+
+@pytest.mark.parametrize("hostile", [*REFUSED, *HARMLESS], indirect=True)
+async def test_a_hostile_file_costs_little_and_fails_alone(reader: Reader, hostile: Path) -> None:
+    path, name = hostile, hostile.name
     ended, took, grown, parent_grown = await watched(reader, path)
     FIGURES.append(f"{name} {path.stat().st_size} B {took:.2f} s {grown >> 20} MiB {parent_grown >> 20} MiB {ended}")
 

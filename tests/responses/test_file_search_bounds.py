@@ -3,12 +3,15 @@
 import asyncio
 from typing import Any
 
+import httpx
 import openai
 import psycopg
 import pytest
+from openai.types.responses import Response
 
 from ali.ops.simulator import Answer, Simulator, ToolCall
 from tests.contract.judges import CLAUDE, openai_client
+from tests.contract.response_events import judged
 from tests.fixtures.database import make_tenant
 from tests.fixtures.service import Serve, Service
 from tests.responses.conftest import behind
@@ -71,8 +74,10 @@ async def test_a_call_that_says_nothing_to_search_for_fails_alone(
     simulator.script(
         Answer(tool_calls=(ToolCall(name="file_search", id="call_1", arguments=arguments),)), Answer(text="Sorry.")
     )
-    async with openai_client(service) as client:
-        made = await client.responses.create(model=LOCAL, input="?", tools=[shelf.tool()])
+    asked = {"model": LOCAL, "input": "?", "tools": [shelf.tool()], "stream": True}
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(f"{service.openai_base_url}/responses", json=asked, headers=service.headers)
+    made = Response.model_validate(judged(answer.content)[-1]["response"])
     [search] = searches_of(made)
     assert (search.status, search.queries) == ("failed", [])
     assert made.output_text == "Sorry."

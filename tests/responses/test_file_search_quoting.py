@@ -6,18 +6,21 @@ import httpx
 import pytest
 from openai.types.responses import Response
 
-from ali.ops.simulator import Simulator
+from ali.ops.simulator import Answer, Simulator
 from tests.contract.judges import openai_client
 from tests.contract.response_events import judged
-from tests.fixtures.service import Service
+from tests.fixtures.service import Serve, Service
+from tests.responses.conftest import behind
 from tests.responses.searching import (
     EXTRACTIVE,
+    NATIVE,
     QUESTION,
     RESULTS,
+    SEARCH,
     citations_of,
     searches_of,
 )
-from tests.responses.shelved import Shelf
+from tests.responses.shelved import ACT, Shelf
 
 
 async def test_a_model_that_only_quotes_is_searched_for(service: Service, simulator: Simulator, shelf: Shelf) -> None:
@@ -84,3 +87,21 @@ async def test_a_question_that_goes_on_from_another_is_searched_with_it(
     assert search.queries == ["E qual é o adicional noturno?", f"{QUESTION} E qual é o adicional noturno?"]
     assert "vinte e cinco por cento" in second.output_text
     assert citations_of(second)[0]["citation"]["article"] == "Art. 8º"
+
+
+@pytest.mark.parametrize("after_a_search", [False, True])
+async def test_a_model_that_quotes_stands_in_for_one_that_is_down(
+    serve: Serve, simulator: Simulator, *, after_a_search: bool
+) -> None:
+    down = Answer(status=503, retry_after_s=0)
+    simulator.default = down
+    if after_a_search:
+        simulator.script(Answer(tool_calls=(SEARCH,)))
+    careful = {"careful": {"targets": [NATIVE, EXTRACTIVE]}}
+    async with serve(**behind(simulator), aliases=careful) as service, openai_client(service) as client:
+        shelf = Shelf(service.tenant).make()
+        await shelf.put("lei.pdf", ACT)
+        made = await client.responses.create(model="careful", input=QUESTION, tools=[shelf.tool()])
+    assert [item.type for item in made.output] == ["file_search_call", "message"], "it is searched once"
+    assert citations_of(made)[0]["citation"]["article"] == "Art. 7º"
+    assert simulator.requests

@@ -16,8 +16,10 @@ import typer
 from pydantic import SecretStr
 
 from ali.cli.doctor_edge import edge
+from ali.cli.doctor_index import search_index
 from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_objects import objects
+from ali.cli.doctor_recognition import recognition
 from ali.cli.doctor_sign_in import sign_in
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
@@ -59,12 +61,14 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "database": lambda: _database(settings),
         "key of API keys": lambda: _hmac_secret(settings),
         "object store": lambda: objects(settings),
+        "text recognition": recognition,
         "rate limits": lambda: _rate_limits(settings),
         "providers": lambda: _providers(settings),
         "edge": lambda: edge(settings),
         "model prices": lambda: _model_prices(settings),
         "sign-in": lambda: sign_in(settings),
         "MCP servers": lambda: mcp_servers(settings),
+        "search index": lambda: search_index(settings),
     }
     if online:
         listed["MCP servers, online"] = lambda: mcp_servers_online(settings)

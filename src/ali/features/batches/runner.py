@@ -109,4 +109,4 @@ class BatchRunner:
         """Give back what this process holds and does not run; one that has ended is nobody's already."""
         for batch, pause_s in list(self._to_release.items()):
             await self._means.book.release(batch, pause_s=pause_s)
-            del self._to_release[batch]
+            self._to_release.pop(batch, None)  # `drain` may have done so meanwhile

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from ali.features.responses.money import Spending
 from ali.features.responses.order import Engine, Order
 from ali.features.responses.own_tools import OwnTools
 from ali.features.responses.remote import RemoteTools
-from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn, quotes_only
+from ali.features.responses.turn import Question, StreamedTurn, TurnContext, attempt_turn
 from ali.features.responses.weighing import BYTES_A_TOKEN
 from ali.kernel import log
 from ali.kernel.errors import AliError
@@ -78,6 +79,9 @@ class ResponseRun:
             self.writer.citations = Citations()
             self._handles = Handles(self.writer.citations)
         self._spending = Spending(order)
+        self._tools: OwnTools | None = None
+        self._looked_up: Json | None = None
+        """The search that was made for a model that cannot call for it."""
         self._compactions = 0
         """Output items that tell what came before: the next turns are shown that already."""
         self._checkpoint_at_s = time.monotonic() + CHECKPOINT_S
@@ -139,7 +143,7 @@ class ResponseRun:
                     return
                 self._spending.admit_turn()
             items = self._items(said, compacting)
-            tools = self._own_tools(sessions)
+            tools = self._tools = self._own_tools(sessions)
             if tools is not None:
                 async for due in self._prepare(tools):
                     yield due
@@ -197,7 +201,7 @@ class ResponseRun:
         return OwnTools(remote=remote, searches=searches) if remote is not None or searches is not None else None
 
     async def _prepare(self, tools: OwnTools) -> AsyncGenerator[bytes, None]:
-        """List the tools of MCP servers, make the calls that were approved, search for a model that cannot call."""
+        """List the tools of MCP servers, and make the calls that were approved."""
         order, writer = self._order, self.writer
         said = [*order.history, *order.request.items]
         if (remote := tools.remote) is not None:
@@ -210,11 +214,6 @@ class ResponseRun:
         if remote is not None:
             await remote.run_approved(said, writer)
             yield writer.take()
-        if tools.searches is not None and quotes_only(order.route.targets[0]):
-            if not self.begun:
-                yield self._open()
-            async for due in tools.searches.look_up(queries_for(said), writer):
-                yield due
 
     def _open(self, turn: StreamedTurn | None = None) -> bytes:
         """The lifecycle events that come first."""
@@ -279,6 +278,16 @@ class ResponseRun:
             hosted=request.tools.hosted,
         )
 
+    async def _look_up(self, question: Question) -> Question:
+        """The question with what a search for it finds; as it is where the response has searched already."""
+        searches = self._tools.searches if self._tools is not None else None
+        if self._looked_up is None and searches is not None and not searches.calls_made:
+            said = [*self._order.history, *self._order.request.items]
+            self._looked_up = await searches.look_up(queries_for(said), self.writer)
+        if self._looked_up is None or self._looked_up in question.items:
+            return question
+        return replace(question, items=[*question.items, self._looked_up])
+
     def _is_last(self, turns: int, tools: OwnTools) -> bool:
         """Whether the model must now answer without calling anything that this service runs."""
         late = self._order.record.elapsed_ms() > self._engine.max_run_s * 1000
@@ -303,6 +312,7 @@ class ResponseRun:
             writer=writer or self.writer,
             seals=self._engine.seals,
             handles=self._handles,
+            look_up=self._look_up if self._handles is not None and writer is None else None,
             deadlines=gateway.deadlines,
             max_body_bytes=gateway.max_upstream_body_bytes,
             max_event_bytes=gateway.max_event_bytes,

@@ -1,7 +1,7 @@
 """One turn: a call of a model at one target, said in its words, its stream coming back as our events."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -44,20 +44,6 @@ class TurnRelay(StreamRelay, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnContext:
-    """What every turn of one response needs."""
-
-    project_id: UUID
-    writer: OutputWriter
-    seals: Seals
-    handles: Handles | None
-    """Of the passages that the model is shown; None where it is to cite none."""
-    deadlines: Deadlines
-    max_body_bytes: int
-    max_event_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What the model is asked in one turn. `functions`: the caller's tools, and those this service runs, as functions;
     `hosted`: the provider's own, with their places in the request's list.
@@ -76,6 +62,22 @@ class Question:
         return request
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnContext:
+    """What every turn of one response needs."""
+
+    project_id: UUID
+    writer: OutputWriter
+    seals: Seals
+    handles: Handles | None
+    """Of the passages that the model is shown; None where it is to cite none."""
+    look_up: Callable[[Question], Awaitable[Question]] | None
+    """Searches files for a model that cannot call for it: the question with what was found."""
+    deadlines: Deadlines
+    max_body_bytes: int
+    max_event_bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class StreamedTurn:
     """A turn that has begun. Its stream is the caller's to close."""
@@ -89,6 +91,8 @@ class StreamedTurn:
 
 async def attempt_turn(target: Target, *, question: Question, context: TurnContext) -> StreamedTurn:
     """Ask `target`; its first event has arrived. Raises `UpstreamError`; `InvalidRequest` for what cannot be said."""
+    if context.look_up is not None and quotes_only(target):
+        question = await context.look_up(question)
     call, relay, dropped = _prepared(target, question, context)
     mark = context.writer.mark()
     reply = await target.upstream.send(call, context.deadlines)

@@ -7,6 +7,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from ali.migrations.index_functions import FUNCTIONS as INDEX_FUNCTIONS
+from ali.migrations.index_functions import INNER_SIGNATURES
 from ali.migrations.index_functions import SIGNATURES as INDEX_SIGNATURES
 from ali.migrations.knowledge_functions import FUNCTIONS, SIGNATURES, TRIGGERS
 from ali.migrations.tenancy import door, wall
@@ -41,6 +42,8 @@ def upgrade() -> None:
         op.execute(function)
     for signature in (*SIGNATURES, *INDEX_SIGNATURES):
         door(signature)
+    for signature in INNER_SIGNATURES:
+        op.execute(f"revoke all on function ali.{signature} from public")
     for name, (function, trigger) in TRIGGERS.items():
         op.execute(function)
         op.execute(f"revoke all on function ali.{name}() from public")
@@ -268,12 +271,18 @@ def _index() -> None:
     # Uncompressed: hashes of chunks' words hardly shrink, and a search reads whole lists.
     for column in ("numbers", "weights"):
         op.execute(f"alter table ali.posting alter column {column} set storage external")
+    # A merge deletes as much as it writes: the room must be free again soon, however large the table.
+    for prefix in ("", "toast."):
+        op.execute(
+            f"alter table ali.posting set ({prefix}autovacuum_vacuum_scale_factor = 0.02,"
+            f" {prefix}autovacuum_vacuum_cost_delay = 0)"
+        )
 
 
 def downgrade() -> None:
     for name in TRIGGERS:
         op.execute(f"drop function ali.{name}() cascade")
-    for signature in (*SIGNATURES, *INDEX_SIGNATURES):
+    for signature in (*SIGNATURES, *INDEX_SIGNATURES, *INNER_SIGNATURES):
         op.execute(f"drop function ali.{signature}")
     for table in reversed(_TABLES):
         op.drop_table(table, schema=SCHEMA)

@@ -101,8 +101,8 @@ async def write(
     """Write a document whose chunks are `prepared`, in its order; found by searches as soon as the caller commits.
 
     Within the caller's transaction, which has entered the tenant, and as late in it as may be: it locks the store's
-    row, so that others who write into the store wait for its end. Makes the row in `store_document`. A store that has the
-    same content, cut the same way, is left as it is, and that document returned. Packing is done off the event loop.
+    row, so that others who write into the store wait for its end. Makes the row in `store_document`. A store that has
+    the same content, cut the same way, is left as it is, and that document returned. Packs off the event loop.
 
     Cost: about 0.3 ms a chunk. Raises `StoreGone`.
     """

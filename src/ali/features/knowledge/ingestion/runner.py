@@ -120,4 +120,4 @@ class Ingestion:
         """Give back what this process holds and does not read; one that has ended is nobody's already."""
         for job, pause_s in list(self._to_release.items()):
             await self._means.book.release(job, pause_s=pause_s, counted=pause_s == _CRASH_PAUSE_S)
-            del self._to_release[job]
+            self._to_release.pop(job, None)  # `drain` may have done so meanwhile

@@ -20,7 +20,7 @@ from ali.providers.extractive.tokens import word_pieces
 
 AUTO = "auto"
 _LEAST, _MOST = 1000, 1600
-_OVERLAP = 0
+_OVERLAP = 200
 _TAIL = 400
 """A document's last chunk is not shorter than this, where that can be."""
 _SNAP_SHARE = 8
@@ -165,8 +165,12 @@ class _Cutter:
         return high
 
     def _overlapped(self, start: int, end: int) -> int:
-        """Where the next chunk begins: a little before this one's end, at a sentence."""
-        if not _OVERLAP:
+        """Where the next chunk begins: up to 200 characters before this one's end, at a sentence.
+
+        At the end itself where a title or rows of a table follow.
+        """
+        title = bisect_left(self._heading_places, end)
+        if self._table_at(end - 1) or self._heading_places[title : title + 1] == [end]:
             return end
         low = max(start + 1, end - _OVERLAP)
         for pattern in _BOUNDARIES[:3]:

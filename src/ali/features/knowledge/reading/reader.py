@@ -31,6 +31,10 @@ _START_S = 20.0
 _GRACE_S = 5.0
 _IDLE_S = 60.0
 _SHOWN_NAME = 100
+_CRASH: Final = {
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP),
+    *(signal.SIGSYS, signal.SIGXFSZ),
+}
 _TOO_LONG: Final = {signal.SIGALRM, signal.SIGPROF, signal.SIGVTALRM, signal.SIGXCPU}
 
 
@@ -160,13 +164,18 @@ class Reader:
         log.warning("reading.process_died", signal=ended_by)
         if ended_by in _TOO_LONG:
             return Event(kind="failed", code=INVALID, message=_slow(name))
-        if ended_by == signal.SIGKILL:  # not by what is in the file: its own limits end it in other ways
-            return Event(kind="failed", code=FAULT, message=f"The process that read {name} was killed. Add it anew.")
+        if ended_by in _CRASH:
+            return Event(
+                kind="failed",
+                code=INVALID,
+                message=f"{name} crashes the reader, or needs more memory than a file of its size may take. "
+                "Save it anew, as PDF or text.",
+            )
         return Event(
             kind="failed",
-            code=INVALID,
-            message=f"{name} crashes the reader, or needs more memory than a file of its size may take. "
-            "Save it anew, as PDF or text.",
+            code=FAULT,
+            # Not by what is in the file: its own limits end the process in other ways.
+            message=f"The process that read {name} was killed, perhaps for lack of memory. Add it anew.",
         )
 
     def _forget(self, child: "_Child") -> None:

@@ -6,7 +6,7 @@ Source: OpenAI API reference, "Responses", "Streaming events".
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -71,16 +71,15 @@ class FileSearches:
         for call, passages in zip(calls, found, strict=True):
             self._end(writer, call, self._queries.pop(call.item_id), passages)
 
-    async def look_up(self, queries: Sequence[str], writer: OutputWriter) -> AsyncGenerator[bytes, None]:
-        """A search that no model called for: its item, from beginning to end."""
+    async def look_up(self, queries: Sequence[str], writer: OutputWriter) -> Json:
+        """A search that no model called for: its item, written from beginning to end."""
         item_id = new_item_id("file_search_call")
         index = writer.begin_item(_begun(item_id, ""))
         writer.event("response.file_search_call.in_progress", item_id=item_id, output_index=index)
         call = ServedCall(call_id=item_id, function=FILE_SEARCH, arguments="", item_id=item_id, index=index)
         _searching(writer, call, queries)
-        yield writer.take()
         self._end(writer, call, queries, await self._found(queries, refused=False))
-        yield writer.take()
+        return writer.output[index]
 
     async def _found(self, queries: Sequence[str], *, refused: bool) -> list[Passage] | None:
         """The passages; None for a search that was not made, or failed: the model is told, and the response goes on."""
