@@ -94,6 +94,9 @@ class Settings(ServingSettings):
         default=None,
         description="Chat model that rewrites questions where a search asks for it; unset: rules do.",
     )
+    search_model_s: float = Field(
+        default=5.0, gt=0, description="How long a search waits for such a model; then it goes on without."
+    )
 
     socket_max_connections: int = Field(default=1000, ge=1, description="WebSockets that a process serves at once.")
     socket_max_connections_per_caller: int = Field(
