@@ -71,14 +71,13 @@ class HttpUpstream:
 
     async def send(self, call: UpstreamCall, deadlines: Deadlines) -> "HttpReply":
         """Send `call` and wait for the head of the answer. The connection is the reply's to close."""
-        started_s = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        started_s = clock()
         connection = self._take_idle(now_s=started_s) or await self._connect(deadlines)
         request = b"%s%d\r\n\r\n%s" % (self._head(call), len(call.body), call.body)
         try:
-            async with asyncio.timeout(min(deadlines.first_byte_s, deadlines.total_s)):
-                headers = await connection.exchange(request)
+            headers = await connection.exchange(request, by_s=clock() + min(deadlines.first_byte_s, deadlines.total_s))
         except TimeoutError as error:
-            connection.abort()
             raise UpstreamTimeout(
                 f"Provider {self._name} did not begin to answer within {deadlines.first_byte_s:g} s.",
                 provider=self._name,
@@ -237,8 +236,7 @@ class HttpReply:
             chunk = connection.buffered()  # what is here already needs no timer
             if not chunk:
                 try:
-                    async with asyncio.timeout_at(min(loop.time() + silence_s, end_s)):
-                        chunk = await connection.read()
+                    chunk = await connection.read(by_s=min(loop.time() + silence_s, end_s))
                 except TimeoutError as error:
                     raise self._too_late() from error
                 except (OSError, NotHttp) as error:
