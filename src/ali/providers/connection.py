@@ -54,13 +54,16 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_alarm", "_body", "_buffered", "_complete", "_failure", "_head", "_head_bytes", "_headers", "_parser",
-        "_paused", "_transport", "_waiter", "idle_since_s", "reusable", "status",
+        "_alarm", "_body", "_buffered", "_complete", "_failure", "_head", "_head_bytes", "_headers", "_loop",
+        "_parser", "_paused", "_transport", "_waiter", "clock_s", "idle_since_s", "reusable", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._alarm = Alarm(asyncio.get_running_loop(), self._too_late)
+        # Kept: asking for the running loop is a system call each time (`getpid`, in Python 3.11).
+        self._loop = asyncio.get_running_loop()
+        self.clock_s = self._loop.time
+        self._alarm = Alarm(self._loop, self._too_late)
         self.idle_since_s = 0.0
         self._reset()
 
@@ -91,7 +94,7 @@ class Connection(asyncio.Protocol):
         if transport is None or self.closed:
             raise ConnectionBroken("closed")
         self._reset()
-        self._head = asyncio.get_running_loop().create_future()
+        self._head = self._loop.create_future()
         transport.write(request)
         self._alarm.set(by_s)
         try:
@@ -125,7 +128,7 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._failure is not None:
                 raise self._failure
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             self._alarm.set(by_s)
             try:
                 await self._waiter
