@@ -12,7 +12,6 @@ ABSENT: Final = {
     "alembic": "a first start's",
     "cryptography": "imported when something is sealed: ali.kernel.aead",
     "obstore": "imported when a file is stored: ali.kernel.objects",
-    "prometheus_client": "the tests' alone: ali.kernel.metrics",
     "pygments": "rich's",
     "pypdfium2": "the process's that reads documents",
     "rich": "`ali ask`'s",
