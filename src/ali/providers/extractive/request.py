@@ -90,14 +90,19 @@ def material_of(request: dict[str, Any], *, on_page: OnPage | None = None) -> Ma
 
 
 def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
-    """The question taken out of the last message that has text; what is left of that, if it is much, is material."""
+    """The question taken out of the last message that has text; what is left of that, if it is much, is material.
+
+    It is none beside search results: what was searched for is asked about, and a message would quote itself.
+    """
     others = bool(gathering.documents or gathering.results or len(gathering.messages) > 1)
     start, end = question_span(text, alone=not others)
     messages: list[Document] = []
     for message in gathering.messages:
         if message.name != name:
             messages.append(message)
-        elif len((text[:start] + text[end:]).strip()) >= (_MATERIAL_CHARACTERS if others else 1):
+        elif not gathering.results and len((text[:start] + text[end:]).strip()) >= (
+            _MATERIAL_CHARACTERS if others else 1
+        ):
             messages.append(replace(message, hidden=((start, end),)))
     documents = [replace(document, index=index) for index, document in enumerate(gathering.documents)]
     documents += [replace(message, index=len(documents) + index) for index, message in enumerate(messages)]
