@@ -289,10 +289,10 @@ def test_beside_search_results_a_long_message_does_not_quote_itself() -> None:
         "type": "search_result",
         "source": "estatuto",
         "title": "estatuto",
-        "content": [{"type": "text", "text": "O advogado de empresa pública pode assinar contratos."}],
+        "content": [{"type": "text", "text": "Contratos são assinados pelo advogado da empresa pública."}],
     }
     asked = {"type": "text", "text": f"{story}O advogado de empresa pública pode assinar contratos?"}
     examined = examine({"messages": [{"role": "user", "content": [result, asked]}]})
 
     assert [document.source for document in examined.material.documents] == ["estatuto"]
-    assert examined.answer.quotes[0].text == "O advogado de empresa pública pode assinar contratos."
+    assert examined.answer.quotes[0].text.startswith("Contratos são assinados")

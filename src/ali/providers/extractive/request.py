@@ -24,6 +24,8 @@ OnPage = Callable[[str, int, int], None]
 _SYSTEM_WEIGHT = 0.6
 _MESSAGE_WEIGHT = 0.9
 _RELEVANCE_STEP, _LEAST_RELEVANCE = 0.04, 0.6
+_RESULTS_READ = 8
+"""Of search results, the best: all are about what is asked, so more of them make its words look common."""
 _SHORT_CHARACTERS = 300
 _MATERIAL_CHARACTERS = 200
 _LABEL = re.compile(
@@ -107,10 +109,8 @@ def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
     documents = [replace(document, index=index) for index, document in enumerate(gathering.documents)]
     documents += [replace(message, index=len(documents) + index) for index, message in enumerate(messages)]
     weights = _relevance(gathering.scores)
-    documents += [
-        replace(result, index=index, weight=weight)
-        for index, (result, weight) in enumerate(zip(gathering.results, weights, strict=True))
-    ]
+    read = sorted(range(len(weights)), key=lambda index: -weights[index])[:_RESULTS_READ]
+    documents += [replace(gathering.results[index], index=index, weight=weights[index]) for index in sorted(read)]
     texts = [page for document in gathering.documents + gathering.results for page in document.pages]
     texts += [message.pages[0] for message in gathering.messages]
     return Material(
