@@ -35,7 +35,7 @@ create function ali.search_candidates(
     stores uuid[], allowed int4multirange[], barred int4multirange[], terms bigint[], groups integer[],
     weights double precision[], top integer, enough bigint
 ) returns table (
-    vector_store_id uuid, number integer, bm25 double precision, words integer, signature bytea,
+    vector_store_id uuid, number integer, bm25 double precision, words integer, signature bytea, document_id uuid,
     all_chunks bigint, all_words bigint, frequencies bigint[]
 )
 language plpgsql stable security definer rows 100 set search_path = pg_catalog, ali
@@ -171,7 +171,7 @@ begin
     end loop;
 
     return query
-    select c.vector_store_id, c.number, k.score, c.words, c.signature, all_chunks, all_words, frequencies
+    select c.vector_store_id, c.number, k.score, c.words, c.signature, c.document_id, all_chunks, all_words, frequencies
     from unnest(keys, scores) with ordinality as k (key, score, place)
     join ali.store_chunk c
         on c.vector_store_id = stores[(k.key >> 32)::integer] and c.number = (k.key & 4294967295)::integer
