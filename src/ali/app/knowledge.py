@@ -24,7 +24,7 @@ from ali.features.knowledge.ingestion.runner import Ingestion
 from ali.features.knowledge.ingestion.scratch import Scratch
 from ali.features.knowledge.ingestion.tidying import Tidying
 from ali.features.knowledge.reading import Reader
-from ali.features.knowledge.retrieval import Dense, Searcher
+from ali.features.knowledge.retrieval import Consultant, Dense, Reranker, Rewriter, Searcher
 from ali.features.knowledge.state import Knowledge
 from ali.features.metering.ledger import DEAD_AFTER_S
 from ali.kernel.db import Pool
@@ -49,8 +49,11 @@ def assemble_knowledge(
 ) -> Knowledge:
     """Build what vector stores need, and start their chores where `ALI_BACKGROUND` says that they run here."""
     dense = dense_search(settings, pool, calls, hmac_secret=hmac_secret, metrics=metrics)
+    orders = consultant(settings.rerank_model, "reranking", settings, calls, metrics)
+    reranker = None if orders is None else Reranker(orders)
     api.state.knowledge = knowledge = Knowledge(
-        searcher=Searcher(pool, hmac_secret=hmac_secret, metrics=metrics, dense=dense),
+        searcher=Searcher(pool, hmac_secret=hmac_secret, metrics=metrics, dense=dense, reranker=reranker),
+        rewriter=Rewriter(consultant(settings.rewrite_model, "rewriting", settings, calls, metrics)),
         contents=Contents(pool),
         activity=Activity(pool),
         most_files=settings.max_store_files,
@@ -99,3 +102,12 @@ def dense_search(
         Embedder(model, calls, cache, metrics=metrics, rng=random.SystemRandom()),
         VectorStorage(pool, model=model.identity),
     )
+
+
+def consultant(
+    model: str | None, part: str, settings: Settings, calls: ModelCalls, metrics: Metrics
+) -> Consultant | None:
+    """The chat model for a part of searches; None where none is set for it."""
+    if model is None:
+        return None
+    return Consultant(model=model, part=part, deadline_s=settings.search_model_s, calls=calls, metrics=metrics)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from ali.cli.doctor_edge import edge
 from ali.cli.doctor_index import search_index
+from ali.cli.doctor_ingestion import ingestion
 from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_objects import objects
 from ali.cli.doctor_recognition import recognition
@@ -68,6 +69,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "model prices": lambda: _model_prices(settings),
         "sign-in": lambda: sign_in(settings),
         "MCP servers": lambda: mcp_servers(settings),
+        "files of vector stores": lambda: ingestion(settings),
         "search index": lambda: search_index(settings),
     }
     if online:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ali.features.knowledge.activity import Activity
 from ali.features.knowledge.content import Contents
-from ali.features.knowledge.retrieval import Searcher
+from ali.features.knowledge.retrieval import Rewriter, Searcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +12,7 @@ class Knowledge:
     """`most_files`: how many one store can have."""
 
     searcher: Searcher
+    rewriter: Rewriter
     contents: Contents
     activity: Activity
     most_files: int

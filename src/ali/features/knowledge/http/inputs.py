@@ -14,6 +14,7 @@ from ali.features.identity import Permission, Principal
 from ali.features.identity.http.access import requires
 from ali.features.identity.http.inputs import Body, cursor
 from ali.features.identity.paging import Place
+from ali.features.knowledge.account import Account
 from ali.features.knowledge.chunking import LARGEST_TOKENS, SMALLEST_TOKENS
 from ali.features.knowledge.naming import LONGEST_EXPIRY_DAYS
 from ali.features.knowledge.stores.files import Listed
@@ -95,6 +96,17 @@ async def writing_home(writer: Writer) -> Home:
     return Home(organization_id=writer.organization_id, project_id=writer.require_project())
 
 
+async def account_of(reader: Reader) -> Account:
+    """Who pays for the models that a search asks."""
+    return Account(
+        organization_id=reader.organization_id,
+        project_id=reader.require_project(),
+        api_key_id=reader.key_id,
+        user_id=reader.user_id,
+    )
+
+
+Paying = Annotated[Account, Depends(account_of)]
 Reading = Annotated[Home, Depends(reading_home)]
 Writing = Annotated[Home, Depends(writing_home)]
 

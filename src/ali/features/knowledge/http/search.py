@@ -12,10 +12,9 @@ from ali.features.identity.http.authority import Id
 from ali.features.identity.http.inputs import Body
 from ali.features.knowledge.chunk import Found
 from ali.features.knowledge.filters import read_filter
-from ali.features.knowledge.http.inputs import Reading
+from ali.features.knowledge.http.inputs import Paying, Reading
 from ali.features.knowledge.naming import read_store
 from ali.features.knowledge.retrieval import Weights
-from ali.features.knowledge.rewriting import rewritten
 from ali.features.knowledge.state import Knowledge
 from ali.features.knowledge.stores import lifecycle
 from ali.kernel.errors import InvalidRequest
@@ -56,7 +55,7 @@ class Search(Body):
 
 @router.post("", summary="Search a vector store")
 async def search_vector_store(
-    *, vector_store_id: Id, request: Request, home: Reading, transaction: Transaction, body: Search
+    *, vector_store_id: Id, request: Request, home: Reading, account: Paying, transaction: Transaction, body: Search
 ) -> Json:
     """The chunks that answer best, the best first, of files whose attributes the filters admit.
 
@@ -66,9 +65,9 @@ async def search_vector_store(
     store = await lifecycle.usable(transaction, read_store(vector_store_id), home=home)
     await transaction.commit()  # nothing is held while the index is searched, in a transaction of its own
     queries = [body.query] if isinstance(body.query, str) else body.query
-    if body.rewrite_query:
-        queries = [rewritten(query) for query in queries]
     knowledge: Knowledge = request.app.state.knowledge
+    if body.rewrite_query:
+        queries = await knowledge.rewriter.rewrite(queries, account=account)
     await knowledge.activity.note(home.project_id, [store.id])
     options = body.ranking_options or RankingOptions()
     found = await knowledge.searcher.search(
@@ -80,6 +79,8 @@ async def search_vector_store(
         limit=body.max_num_results,
         score_threshold=options.score_threshold,
         weights=_weights(options.hybrid_search),
+        rerank=options.ranker != "none",
+        account=account,
     )
     return {
         "object": "vector_store.search_results.page",

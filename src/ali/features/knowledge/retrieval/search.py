@@ -26,6 +26,7 @@ from ali.features.knowledge.retrieval.dense import Dense, with_near
 from ali.features.knowledge.retrieval.fusion import Hit, fuse
 from ali.features.knowledge.retrieval.meaning import Weights, weighed
 from ali.features.knowledge.retrieval.passages import passages_statement, read_passages
+from ali.features.knowledge.retrieval.reranking import MOST, Reranker
 from ali.features.knowledge.retrieval.scope import scope
 from ali.kernel.db import READ_LIMIT_S, Pool, QueryTooBroad
 from ali.kernel.telemetry import Metrics
@@ -41,8 +42,17 @@ _ENTER: Final = (
 class Searcher:
     """Searches in vector stores. One for the process."""
 
-    def __init__(self, pool: Pool, *, hmac_secret: bytes, metrics: Metrics, dense: Dense | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        hmac_secret: bytes,
+        metrics: Metrics,
+        dense: Dense | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
         """`dense` None: no model is configured that embeds, and words decide alone."""
+        self._reranker = reranker
         self._pool = pool
         self._secret = hmac_secret
         self._dense = dense
@@ -60,6 +70,7 @@ class Searcher:
         limit: int = 10,
         score_threshold: float = 0.0,
         weights: Weights | None = None,
+        rerank: bool = True,
         account: Account | None = None,
     ) -> list[Found]:
         """The at most `limit` chunks of the stores that answer best, the best first.
@@ -68,15 +79,38 @@ class Searcher:
         there are more that have a word of a query, score `score_threshold`, and are of files that are there and that
         `filters` admit. A store that is not there has nothing. Raises `QueryTooBroad`.
 
-        `weights`: of meaning and words; None: as the vectors turn out to understand the texts. `account`: who pays for
-        the queries' vectors; None: the project. Where they cannot be had in time, words decide alone.
+        `weights`: of meaning and words; None: as the vectors turn out to understand the texts. `rerank`: the configured
+        model, if there is one, puts the best in order. `account`: who pays for models; None: the project. Where one
+        cannot be had in time, the search goes on without it.
         """
-        key = index_key(self._secret, project_id=project_id)
-        analysed = [analyse_query(text, key=key) for text in queries]
         payer = account or Account(organization_id=organization_id, project_id=project_id)
         vectors = await self._vectors(queries, weights=weights, account=payer) if vector_store_ids else []
-        asked = [query for query, vector in zip(analysed, vectors, strict=False) if query.groups or vector]
-        vectors = [vector for query, vector in zip(analysed, vectors, strict=False) if query.groups or vector]
+        reranker = self._reranker if rerank else None
+        found = await self._found(
+            list(zip(queries, vectors, strict=False)),
+            *(organization_id, project_id, vector_store_ids, filters),
+            limit=limit if reranker is None else max(limit, MOST),
+            score_threshold=score_threshold,
+            weights=weights,
+        )
+        return found if reranker is None else (await reranker.order(queries, found, account=payer))[:limit]
+
+    async def _found(
+        self,
+        questions: Sequence[tuple[str, Vector | None]],
+        organization_id: UUID,
+        project_id: UUID,
+        vector_store_ids: Sequence[UUID],
+        filters: Filter | None,
+        *,
+        limit: int,
+        score_threshold: float,
+        weights: Weights | None,
+    ) -> list[Found]:
+        key = index_key(self._secret, project_id=project_id)
+        read = [(analyse_query(text, key=key), vector) for text, vector in questions]
+        asked = [query for query, vector in read if query.groups or vector]
+        vectors = [vector for query, vector in read if query.groups or vector]
         if not asked:
             return []
         try:

@@ -10,7 +10,7 @@ import psycopg_pool
 from ali.features.knowledge.activity import Activity
 from ali.features.knowledge.chunk import Found
 from ali.features.knowledge.presence import present
-from ali.features.knowledge.retrieval import Searcher
+from ali.features.knowledge.retrieval import Searcher, Weights
 from ali.features.knowledge.stores.errors import store_expired, store_not_found
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.file_search.tool import FileSearchTool
@@ -49,7 +49,7 @@ class VectorStores:
 
     async def search(self, tool: FileSearchTool, place: Place, queries: Sequence[str]) -> list[Found]:
         """The passages that answer best, the best first, each once. Raises `QueryTooBroad`, `StateUnavailable`."""
-        await self._activity.note(place.project_id, tool.stores)
+        weights = tool.ranking.weights
         async with _reachable():
             await self._activity.note(place.project_id, tool.stores)
             return await self._searcher.search(
@@ -60,6 +60,8 @@ class VectorStores:
                 filters=tool.filters,
                 limit=tool.limit,
                 score_threshold=tool.ranking.score_threshold,
+                weights=None if weights is None else Weights(embedding=weights[0], text=weights[1]),
+                rerank=tool.ranking.ranker != "none",
             )
 
 
