@@ -20,6 +20,7 @@ from ali.cli.doctor_index import search_index
 from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_objects import objects
 from ali.cli.doctor_recognition import recognition
+from ali.cli.doctor_search import pgvector, search_models
 from ali.cli.doctor_sign_in import sign_in
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
@@ -68,6 +69,8 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "model prices": lambda: _model_prices(settings),
         "sign-in": lambda: sign_in(settings),
         "MCP servers": lambda: mcp_servers(settings),
+        "pgvector": lambda: pgvector(settings),
+        "search models": lambda: search_models(settings),
         "search index": lambda: search_index(settings),
     }
     if online:
