@@ -12,23 +12,26 @@ from typing import Any, Final
 import psycopg
 import uvloop
 
-from ali.kernel import log
+from ali.kernel.log import configure_logging
 from bench.database import migrated
 from bench.gateway.machine import this_machine
 from bench.gateway.report import replace_block
 from bench.knowledge import vectors
+from bench.knowledge.copying import copy
 from bench.knowledge.corpus import CHUNKS_PER_DOCUMENT, Corpus
-from bench.knowledge.loading import Loaded, load, make_store
+from bench.knowledge.loading import Loaded, load, make_store, merge_all
 from bench.knowledge.searching import Loss, Times, measure
 
 NAME = "knowledge"
-SUMMARY = "Indexing and searching many passages in one store (100,000: 10 minutes; --chunks 1000000: 1 to 2 hours)."
+SUMMARY = "Indexing and searching many passages in one store (10 minutes; --chunks 1000000: 20)."
 BEGIN, END = "<!-- bench:knowledge -->", "<!-- /bench:knowledge -->"
 _ROOT = Path(__file__).resolve().parents[2]
 _RESULTS = _ROOT / "bench" / "results"
 _VECTORS = _RESULTS / "knowledge-vectors.json"
 _PAGE = _ROOT / "docs" / "reference" / "performance.md"
 _CHUNKS_PER_S: Final = 300
+_WRITTEN: Final = 100_000
+"""As many chunks at most are written; the rest is copies of them."""
 _TABLES: Final = ("store_chunk", "posting", "segment")
 
 
@@ -38,6 +41,8 @@ class Results:
 
     machine: str
     date: str
+    chunks: int
+    """In the store: written, and copied from those."""
     loaded: Loaded
     bytes_per_chunk: dict[str, float]
     segments: int
@@ -74,8 +79,8 @@ def run(options: argparse.Namespace) -> int:
             _keep(_VECTORS, [asdict(each) for each in _measure_vectors()])
         else:
             results = _measure(options.chunks, options.questions)
-            _keep(_RESULTS / f"knowledge-{results.loaded.chunks}.json", asdict(results))
-    runs = sorted((_read(path) for path in _RESULTS.glob("knowledge-[0-9]*.json")), key=lambda each: each.loaded.chunks)
+            _keep(_RESULTS / f"knowledge-{results.chunks}.json", asdict(results))
+    runs = sorted((_read(path) for path in _RESULTS.glob("knowledge-[0-9]*.json")), key=lambda each: each.chunks)
     by_vectors: list[vectors.Found] = []
     if _VECTORS.exists():
         by_vectors = [vectors.Found(**each) for each in json.loads(_VECTORS.read_text(encoding="utf-8"))]
@@ -108,11 +113,15 @@ def _measure_vectors() -> list[vectors.Found]:
 
 
 def _measure(chunks: int, questions: int) -> Results:
-    log.configure_logging(level="warning", log_format="console")
+    configure_logging(level="warning", log_format="console")
     corpus = Corpus.make()
     with migrated() as server:
         store = make_store(server.dsn)
-        loaded = uvloop.run(load(server.service_dsn, store, corpus, chunks=chunks))
+        loaded = uvloop.run(load(server.service_dsn, store, corpus, chunks=min(chunks, _WRITTEN)))
+        copies = -(-chunks // loaded.chunks) - 1
+        copy(server.dsn, store, chunks=loaded.chunks, copies=copies)
+        stored = loaded.chunks * (1 + copies)
+        uvloop.run(merge_all(server.service_dsn))
         with psycopg.connect(server.dsn, autocommit=True) as owner:
             owner.execute("vacuum analyze")
             sizes = {
@@ -124,15 +133,14 @@ def _measure(chunks: int, questions: int) -> Results:
         for process in (0, server.pid):  # its sessions to come are bound as it is
             os.sched_setaffinity(process, {core})
         times, loss = uvloop.run(
-            measure(
-                server.service_dsn, store, corpus, documents=loaded.chunks // CHUNKS_PER_DOCUMENT, questions=questions
-            )
+            measure(server.service_dsn, store, corpus, documents=stored // CHUNKS_PER_DOCUMENT, questions=questions)
         )
     return Results(
         machine=str(this_machine()),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
+        chunks=stored,
         loaded=loaded,
-        bytes_per_chunk={table: size / loaded.chunks for table, size in sizes.items()},
+        bytes_per_chunk={table: size / stored for table, size in sizes.items()},
         segments=segments,
         times=times,
         loss=loss,
@@ -155,19 +163,21 @@ def goals(results: Results) -> list[Goal]:
     """What a store of this size has to reach."""
     loaded, all_files = results.loaded, results.times[0]
     rate = loaded.chunks / (loaded.analysing_s + loaded.writing_s + loaded.merging_s)
-    found = [
-        Goal(
-            text=f"{loaded.chunks:,} chunks: indexing ≥ {_CHUNKS_PER_S} chunks/s",
-            reached=rate >= _CHUNKS_PER_S,
-            value=f"{rate:.0f}",
+    found = []
+    if results.chunks == loaded.chunks:
+        found.append(
+            Goal(
+                text=f"{results.chunks:,} chunks: indexing ≥ {_CHUNKS_PER_S} chunks/s",
+                reached=rate >= _CHUNKS_PER_S,
+                value=f"{rate:.0f}",
+            )
         )
-    ]
-    bounds = {"p50": 15.0, "p95": 50.0} if loaded.chunks <= 100_000 else {"p95": 150.0}
+    bounds = {"p50": 15.0, "p95": 50.0} if results.chunks <= 100_000 else {"p95": 150.0}
     for name, bound in bounds.items():
         value = all_files.p50_ms if name == "p50" else all_files.p95_ms
         found.append(
             Goal(
-                text=f"{loaded.chunks:,} chunks: search {name} ≤ {bound:.0f} ms on one core",
+                text=f"{results.chunks:,} chunks: search {name} ≤ {bound:.0f} ms on one core",
                 reached=value <= bound,
                 value=f"{value:.1f} ms",
             )
@@ -190,26 +200,26 @@ def render(runs: list[Results]) -> str:
         for times in each.times:
             parts = " + ".join(f"{times.parts[part]:.1f}" for part in ("candidates", "ranking", "reading"))
             lines.append(
-                f"| {each.loaded.chunks:,} | {times.name} | {times.searches} | {times.p50_ms:.1f} | {times.p95_ms:.1f}"
+                f"| {each.chunks:,} | {times.name} | {times.searches} | {times.p50_ms:.1f} | {times.p95_ms:.1f}"
                 f" | {times.most_ms:.1f} | {parts} |"
             )
     lines += [
         "",
-        "| chunks | analysed /s | written /s | last merges s | segments | bytes a chunk: chunk, index |",
-        "|---:|---:|---:|---:|---:|---|",
+        "| chunks | written | analysed /s | written /s | last merges s | segments | bytes a chunk: chunk, index |",
+        "|---:|---:|---:|---:|---:|---:|---|",
     ]
     for each in runs:
         loaded, sizes = each.loaded, each.bytes_per_chunk
         lines.append(
-            f"| {loaded.chunks:,} | {loaded.chunks / loaded.analysing_s:.0f} | {loaded.chunks / loaded.writing_s:.0f}"
-            f" | {loaded.merging_s:.1f} | {each.segments} | {sizes['store_chunk']:.0f},"
-            f" {sizes['posting'] + sizes['segment']:.0f} |"
+            f"| {each.chunks:,} | {loaded.chunks:,} | {loaded.chunks / loaded.analysing_s:.0f}"
+            f" | {loaded.chunks / loaded.writing_s:.0f} | {loaded.merging_s:.1f} | {each.segments}"
+            f" | {sizes['store_chunk']:.0f}, {sizes['posting'] + sizes['segment']:.0f} |"
         )
     lines.append("")
     for each in runs:
         loss = each.loss
         lines.append(
-            f"Of {loss.questions} questions to {each.loaded.chunks:,} chunks, {loss.bounded} have terms that occur too"
+            f"Of {loss.questions} questions to {each.chunks:,} chunks, {loss.bounded} have terms that occur too"
             f" often for all postings to be added up, which changed their candidates; {loss.of_ten:.1%} of their ten"
             f" best candidates and {loss.of_hundred:.1%} of a hundred were found all the same."
         )

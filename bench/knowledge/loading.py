@@ -102,6 +102,14 @@ async def load(service_dsn: str, store: Store, corpus: Corpus, *, chunks: int) -
     return loaded
 
 
+async def merge_all(service_dsn: str) -> None:
+    """Merge until nothing is due."""
+    pool = make_pool(service_dsn, size=1)
+    await pool.open()
+    await Merger(pool, metrics=Metrics()).sweep()
+    await pool.close()
+
+
 def _analysed(document: list[Chunk], key: bytes) -> list[Prepared]:
     return [Prepared(chunk=chunk, analysed=index_terms(chunk, key=key)) for chunk in document]
 

@@ -114,12 +114,12 @@ def test_a_process_that_is_killed_at_any_stage_of_reading_loses_nothing_and_doub
             text = long_text(paragraphs=2_500, seed=seed)
             file = client.files.create(file=("lei.txt", text), purpose="assistants")
             store = client.vector_stores.create(file_ids=[file.id])
-            wait_for(lambda stage=stage: stage(dsn, home), what=f"the stage of {stage.__name__}")  # type: ignore[misc]
+            wait_for(lambda stage=stage: stage(dsn, home), what=f"the stage of {stage.__name__}")  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             dead = holder(dsn)
             killed = service.worker_pids()
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
-            wait_for(lambda killed=killed: renewed(service, killed), what="other workers")  # type: ignore[misc]
+            wait_for(lambda killed=killed: renewed(service, killed), what="other workers")  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             if dead is not None:
                 hasten(dsn, dead)
             deadline = time.monotonic() + 60

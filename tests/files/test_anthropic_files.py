@@ -9,7 +9,10 @@ import anthropic
 import openai
 import psycopg
 import pytest
+from anthropic.types import FileMetadata
+from anthropic.types.beta import BetaFileMetadata
 
+from tests.contract.judges import anthropic_client, held_to
 from tests.files.ground import objects_in
 from tests.fixtures.database import make_tenant
 from tests.fixtures.service import Serve, Service
@@ -45,6 +48,17 @@ async def test_a_file_is_uploaded_listed_retrieved_read_and_deleted(
         assert refusal.value.type == "not_found_error"
     await files.app.api.state.files.sweep()
     assert objects_in(tmp_path) == []
+
+
+async def test_files_are_what_the_sdk_defines(files: Service) -> None:
+    async with anthropic_client(files) as strict:
+        made = await strict.files.upload(file=("a.txt", b"x"), expires_in_seconds=3600)
+        assert [each.id async for each in strict.files.list()] == [made.id]
+        assert [each.id async for each in strict.beta.files.list()] == [made.id]
+    request = Request(method="GET", target=f"/v1/files/{made.id}", headers=(VERSION,))
+    body = (await ask(files.url, request, secret=files.tenant.secret)).body
+    for kind in (FileMetadata, BetaFileMetadata):
+        held_to(kind, body)
 
 
 async def test_both_dialects_see_one_file(client: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import openai
 import psycopg
 import pytest
+from openai.types import FileObject, Upload
 
+from tests.contract.judges import held_to, openai_client, post
 from tests.files.ground import objects_in, rows_of
 from tests.fixtures.database import make_tenant
 from tests.fixtures.service import Serve, Service
@@ -265,3 +267,27 @@ async def test_another_projects_upload_is_not_there(files: Service, client: open
         with pytest.raises(openai.BadRequestError):
             await other.uploads.complete(own, part_ids=[part.id])
     assert (await client.uploads.complete(upload, part_ids=[part.id])).status == "completed"
+
+
+async def test_completing_may_be_asked_again_under_one_idempotency_key(client: openai.AsyncOpenAI) -> None:
+    upload = await begun(client, 1)
+    part = await client.uploads.parts.create(upload, data=b"1")
+    once = {"Idempotency-Key": upload}
+    done = [await client.uploads.complete(upload, part_ids=[part.id], extra_headers=once) for _ in range(2)]
+    assert done[0] == done[1]
+
+
+async def test_uploads_and_files_are_what_the_sdk_defines(files: Service) -> None:
+    async with openai_client(files) as strict:
+        made = await strict.files.create(file=b"x", purpose="user_data")
+        upload = await begun(strict, 1)
+        part = await strict.uploads.parts.create(upload, data=b"1")
+        await strict.uploads.complete(upload, part_ids=[part.id])
+    asked = Request(method="GET", target=f"/v1/files/{made.id}")
+    held_to(FileObject, (await ask(files.url, asked, secret=files.tenant.secret)).body)
+    new = {"bytes": 0, "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
+    status, _, body = await post(files, "/v1/uploads", new)
+    assert status == 200
+    begun_now: Upload = held_to(Upload, body)
+    _, _, body = await post(files, f"/v1/uploads/{begun_now.id}/complete", {"part_ids": []})
+    held_to(Upload, body)

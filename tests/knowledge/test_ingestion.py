@@ -45,7 +45,7 @@ async def add(
     store: VectorStore,
     name: str,
     content: bytes,
-    **more: Any,  # noqa: ANN401
+    **more: Any,  # noqa: ANN401 - fields of the SDK
 ) -> VectorStoreFile:
     file = await client.files.create(file=(name, content), purpose="assistants")
     return await client.vector_stores.files.create_and_poll(
@@ -207,7 +207,7 @@ async def test_everything_of_a_deleted_store_goes_and_of_an_expired_one_what_it_
 
     def empty() -> bool:
         return all(
-            not rows(knowledge, f"select 1 from ali.{table} where vector_store_id = any(%s)", ids)  # noqa: S608
+            not rows(knowledge, f"select 1 from ali.{table} where vector_store_id = any(%s)", ids)  # noqa: S608 - names of tables, from above
             for table in tables
         )
 

@@ -30,7 +30,7 @@ async def client(knowledge: Service) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 async def file_of(client: openai.AsyncOpenAI, content: bytes = b"Some text.", purpose: str = "assistants") -> str:
-    return (await client.files.create(file=("a.txt", content), purpose=purpose)).id  # type: ignore[arg-type]
+    return (await client.files.create(file=("a.txt", content), purpose=purpose)).id  # type: ignore[arg-type]  # any word
 
 
 async def test_a_store_is_created_listed_retrieved_changed_and_deleted(client: openai.AsyncOpenAI) -> None:

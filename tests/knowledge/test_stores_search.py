@@ -49,7 +49,7 @@ async def store(client: openai.AsyncOpenAI) -> VectorStore:
     return made
 
 
-async def names(client: openai.AsyncOpenAI, store: VectorStore, query: Any, **more: Any) -> list[str]:  # noqa: ANN401
+async def names(client: openai.AsyncOpenAI, store: VectorStore, query: Any, **more: Any) -> list[str]:  # noqa: ANN401 - fields of the SDK
     page = await client.vector_stores.search(store.id, query=query, **more)
     return [each.filename for each in page.data]
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from ali.cli.doctor_edge import edge
 from ali.cli.doctor_index import search_index
+from ali.cli.doctor_ingestion import ingestion
 from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_objects import objects
 from ali.cli.doctor_recognition import recognition
@@ -71,6 +72,7 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "MCP servers": lambda: mcp_servers(settings),
         "pgvector": lambda: pgvector(settings),
         "search models": lambda: search_models(settings),
+        "files of vector stores": lambda: ingestion(settings),
         "search index": lambda: search_index(settings),
     }
     if online:

@@ -133,3 +133,12 @@ def test_on_faquad_among_distractors_the_answer_is_quoted_and_other_subjects_are
 
     assert found / 120 >= 0.9
     assert wins / (len(on_topic) * len(off_topic)) >= 0.97
+
+
+def test_a_word_of_the_same_family_counts_where_the_word_itself_does_not_stand() -> None:
+    document = Document(
+        name="nota.txt",
+        pages=("A sede fica no centro da cidade. O lançamento das notas é feito no sistema acadêmico. Nada mais.",),
+    )
+
+    assert answer("Onde lançar notas?", [document]).quotes[0].text.startswith("O lançamento das notas")

@@ -267,3 +267,17 @@ def test_a_long_message_without_a_question_mark_costs_little() -> None:
 
     assert count_tokens(request) == 200_000
     assert message_for(request, message_id="m")["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize(("scores", "best"), [((None, None), "a"), ((0.2, 0.9), "b"), (("x", -1), "a")])
+def test_search_results_count_by_their_score_or_by_their_order(scores: tuple[Any, Any], best: str) -> None:
+    text = "O prazo da garantia é de doze meses."
+    results = [
+        {"type": "search_result", "source": source, "title": source, "content": [{"type": "text", "text": body}]}
+        | ({} if score is None else {"score": score})
+        for source, score, body in (("a", scores[0], text), ("b", scores[1], text.replace("doze", "dez")))
+    ]
+    asked = {"type": "text", "text": "Qual é o prazo da garantia?"}
+    examined = examine({"messages": [{"role": "user", "content": [*results, asked]}]})
+
+    assert examined.material.documents[examined.answer.quotes[0].document].source == best

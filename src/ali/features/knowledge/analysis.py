@@ -103,16 +103,18 @@ def index_terms(chunk: Chunk, *, key: bytes) -> Analysed:
     vocabulary = _vocabulary(Language(chunk.language), key)
     terms: list[int] = []
     words: list[Word] = []
-    headings = (*chunk.headings, ", ".join(chunk.law))
-    for heading in filter(None, headings):
-        _append(heading, vocabulary, terms, words, key=key)
-        words.append((SENTENCE_END, Trait.HEADING))
-    for begin, end in _sentences(chunk.text):
-        sentence = chunk.text[begin:end]
+    sentences = [chunk.text[begin:end] for begin, end in _sentences(chunk.text)]
+    titles = {*chunk.headings, *chunk.law}
+    own = titles.intersection(map(_title, sentences))
+    for heading in (*chunk.headings, *chunk.law):
+        if heading not in own:
+            _append(heading, vocabulary, terms, words, key=key)
+            words.append((SENTENCE_END, Trait.HEADING))
+    for sentence in sentences:
         before = len(terms)
         _append(sentence, vocabulary, terms, words, key=key)
         if len(terms) > before:
-            words.append((SENTENCE_END, traits_of(sentence)))
+            words.append((SENTENCE_END, Trait.HEADING if _title(sentence) in own else traits_of(sentence)))
     counts = Counter(terms)
     return Analysed(
         terms=tuple(counts),
@@ -129,6 +131,11 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
         yield begin, match.end()
         begin = match.end()
     yield begin, len(text)
+
+
+def _title(sentence: str) -> str:
+    """A sentence as it would stand among a chunk's headings."""
+    return sentence.strip(" \n#*_`")
 
 
 def _append(text: str, vocabulary: _Vocabulary, terms: list[int], words: list[Word], *, key: bytes) -> None:

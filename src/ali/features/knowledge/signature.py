@@ -1,10 +1,10 @@
 """A chunk's words in their order, as the second stage of ranking reads them: 48 bits each, none of which is a word.
 
-A word is a key and a mark. The key (16 bits) is how the word begins, by four letters: most words of a question are not
-in a chunk, and the key tells. The mark (28 bits) is 4 bits each of the word's first five, six and seven letters, so
-that words of one family ("construir", "construção") can be told to be one, then 8 of its stem, and 8 of the word as it
-is written; it is compared only where keys are equal. All are keyed hashes. A word that has no such family (a number, a
-short one, a legal citation) has all of itself in the key.
+A word is a key and a mark. The key (16 bits) is how the word begins, by four letters: most words of a chunk are not
+asked for, and the key tells. The mark (32 bits) is 4 bits more of that; 4 each of the word's first five, six and seven
+letters, so that words of one family ("construir", "construção") can be told to be one; then 8 of its stem, and 8 of
+the word as it is written. All are keyed hashes. A word that has no such family (a number, a short one, a legal
+citation) has all of itself in place of its beginning.
 
 Where a sentence ends, a zero stands for the key and its traits for the mark.
 """
@@ -70,17 +70,18 @@ def hashed(text: str, *, key: bytes, bits: int) -> int:
 def word_of(surface: str, stem: str, *, key: bytes) -> Word:
     """A word by its folded surface and stem. Cost: some 6 µs."""
     family = len(stem) >= _BEGINNING and stem.isalpha()
-    mark = 0
+    begins = hashed("^" + (stem[:_BEGINNING] if family else stem), key=key, bits=20)
+    mark = begins >> 16
     for length in _LONGER:
         mark = mark << 4 | (hashed("^" + surface[:length], key=key, bits=4) if family and len(surface) >= length else 0)
     mark = mark << 8 | hashed("=" + stem, key=key, bits=8)
     mark = mark << 8 | hashed("~" + surface, key=key, bits=8)
-    return hashed("^" + (stem[:_BEGINNING] if family else stem), key=key, bits=16), mark
+    return begins & 0xFFFF or 1, mark
 
 
 def same_stem(left: int, right: int) -> bool:
     """Whether two words of one key have one stem, by their marks."""
-    return (left ^ right) & 0xFF00 == 0
+    return (left ^ right) & 0xF000FF00 == 0
 
 
 def same_word(left: int, right: int) -> bool:
@@ -90,7 +91,7 @@ def same_word(left: int, right: int) -> bool:
 
 def likeness(left: int, right: int) -> float:
     """How alike two words of one key are by their marks, stems aside: 0.1 for each letter beyond three, at most 0.4."""
-    if not (left >> 24 and right >> 24):
+    if left >> 28 != right >> 28 or not (left & 0xF000000 and right & 0xF000000):
         return 0.0  # at most four letters, or no family
     shared = 0.1
     for shift in (24, 20, 16):

@@ -26,6 +26,10 @@ _BACKGROUND_REGIONS = 200.0
 _BACKGROUND_FREQUENCY = 0.004
 _K1, _B = 1.2, 0.5
 _UNSEEN = -2
+_FAMILY = 5
+"""Words that begin with so many equal letters are of one family: "construir", "construção"."""
+_OF_KIN = 0.6
+"""What a word of a term's family counts beside the term itself."""
 _LANGUAGE_CHARACTERS = 600
 _QUESTION_CHARACTERS = 4000
 _ARTICLE = re.compile(r"(?:^|(?<=[.)]\s))Art(?:igo)?\.?\s*\d[\d.]*(?:[ºª°o]|-[A-Z])*", re.MULTILINE)
@@ -87,6 +91,11 @@ class _Search:
             for stem in term.stems:
                 by_stem.setdefault(stem, number)
         self._by_stem, self._by_surface = by_stem, by_surface
+        self._kin = {
+            term.surface[:_FAMILY]: number
+            for number, term in enumerate(terms)
+            if len(term.surface) >= _FAMILY and term.surface.isalpha()
+        }
         known: dict[Language, dict[str, int]] = {language: {} for language in Language}
         legal = any(":" in term.surface for term in terms)
         counts: list[dict[int, int]] = []
@@ -185,6 +194,9 @@ class _Search:
             for terms in analysed
         ]
         found = [{term for term in sequence if term >= 0} for sequence in sequences]
+        kin = [
+            {self._kin[t.surface[:_FAMILY]] for t in terms if t.surface[:_FAMILY] in self._kin} for terms in analysed
+        ]
         article = self._articles[number]
         for position, sentence in enumerate(sentences):
             article = self._article(page[sentence.start : sentence.end], article)
@@ -209,7 +221,7 @@ class _Search:
             since_heading += sentence.role in {Role.PROSE, Role.ITEM}
             before = found[position - 1] if position else set()
             after = found[position + 1] if position + 1 < len(found) else set()
-            direct = self._weight(found[position])
+            direct = self._weight(found[position]) + _OF_KIN * self._weight(kin[position] - found[position])
             if not direct and not heading:
                 continue
             context = sum(
@@ -221,6 +233,8 @@ class _Search:
                     if term in heading
                     else 0.7
                     if term in before
+                    else _OF_KIN
+                    if term in kin[position]
                     else 0.5
                     if term in after
                     else 0.25

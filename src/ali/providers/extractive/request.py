@@ -9,7 +9,7 @@ assistant said before is none: the model would quote itself. Images are not read
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ OnPage = Callable[[str, int, int], None]
 
 _SYSTEM_WEIGHT = 0.6
 _MESSAGE_WEIGHT = 0.9
+_RELEVANCE_STEP, _LEAST_RELEVANCE = 0.04, 0.6
 _SHORT_CHARACTERS = 300
 _MATERIAL_CHARACTERS = 200
 _LABEL = re.compile(
@@ -57,6 +58,8 @@ class _Gathering:
     on_page: OnPage | None
     documents: list[Document] = field(default_factory=list)
     results: list[Document] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    """Of the results, as they say themselves; 0 where one does not."""
     messages: list[Document] = field(default_factory=list)
     spoken: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
@@ -98,7 +101,11 @@ def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
             messages.append(replace(message, hidden=((start, end),)))
     documents = [replace(document, index=index) for index, document in enumerate(gathering.documents)]
     documents += [replace(message, index=len(documents) + index) for index, message in enumerate(messages)]
-    documents += [replace(result, index=index) for index, result in enumerate(gathering.results)]
+    weights = _relevance(gathering.scores)
+    documents += [
+        replace(result, index=index, weight=weight)
+        for index, (result, weight) in enumerate(zip(gathering.results, weights, strict=True))
+    ]
     texts = [page for document in gathering.documents + gathering.results for page in document.pages]
     texts += [message.pages[0] for message in gathering.messages]
     return Material(
@@ -152,6 +159,7 @@ def _gather_block(block: dict[str, Any], gathering: _Gathering, *, param: str) -
             gathering.documents.append(_document(block, gathering, param=param))
         case "search_result":
             gathering.results.append(_search_result(block, param=param))
+            gathering.scores.append(_score(block.get("score")))
         case "tool_result":
             content = _blocks(block.get("content") or "", param=f"{param}.content")
             text = _joined(content)
@@ -220,6 +228,17 @@ def _search_result(block: dict[str, Any], *, param: str) -> Document:
         cited=_wants_citations(block),
         places=tuple(_places(block.get("places"))),
     )
+
+
+def _score(raw: Any) -> float:  # noqa: ANN401 - untrusted JSON
+    return float(raw) if isinstance(raw, int | float) and 0 < raw <= 1 else 0.0
+
+
+def _relevance(scores: Sequence[float]) -> list[float]:
+    """What each search result counts: its score beside the best, or, where one has none, its place: best come first."""
+    if all(scores):
+        return [score / max(scores) for score in scores]
+    return [max(_LEAST_RELEVANCE, 1 - _RELEVANCE_STEP * place) for place in range(len(scores))]
 
 
 def _places(raw: Any) -> Iterator[tuple[int, str]]:  # noqa: ANN401 - untrusted JSON

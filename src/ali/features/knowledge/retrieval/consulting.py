@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-import structlog
 
 from ali.features.knowledge.account import Account, ModelCalls
+from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.kernel.telemetry import Metrics
-
-log = structlog.get_logger(__name__)
 
 _MOST_TOKENS: Final = 2_000
 """Of an answer; a model that thinks spends most of it on that."""

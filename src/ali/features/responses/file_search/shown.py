@@ -121,7 +121,7 @@ def _stretches(passage: Passage, handles: Handles | None) -> Iterator[str]:
 
 
 def _block(passage: Passage, handles: Handles | None) -> Json:
-    """A passage as a search result, its text as it is. `places` is what `ali-extractive` reads beside it."""
+    """A passage as a search result, its text as it is. `ali-extractive` also reads `places` and `score`."""
     known = handles.of(passage) if handles is not None else ()
     return {
         "type": "search_result",
@@ -129,6 +129,7 @@ def _block(passage: Passage, handles: Handles | None) -> Json:
         "title": " ".join(passage.filename.split()) or passage.file_id or "file",
         "content": [{"type": "text", "text": passage.text}],
         "citations": {"enabled": True},
+        "score": passage.score,
         "places": [[one.start, one.place] for one in passage.stretches],
     }
 

@@ -1,0 +1,1 @@
+"""How well stores find what a question asks for, on sets of questions with known answers."""
