@@ -104,7 +104,7 @@ def _keep(path: Path, results: object) -> None:
 
 
 def _measure_vectors() -> list[vectors.Found]:
-    log.configure_logging(level="warning", log_format="console")
+    configure_logging(level="warning", log_format="console")
     with migrated() as server:
         core = max(os.sched_getaffinity(0))
         for process in (0, server.pid):
