@@ -79,7 +79,7 @@ class _Topics:
         self._noise = array("f", [self._chance.gauss(0, 1) for _ in range(500_000)])
         self._centres = [self._strip() for _ in range(_TOPICS)]
 
-    def _strip(self) -> array[float]:
+    def _strip(self) -> "array[float]":
         at = self._chance.randrange(len(self._noise) - DIMENSIONS)
         return self._noise[at : at + DIMENSIONS]
 

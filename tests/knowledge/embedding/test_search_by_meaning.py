@@ -56,7 +56,7 @@ async def filled(client: openai.AsyncOpenAI) -> VectorStore:
     return made
 
 
-async def found(client: openai.AsyncOpenAI, store: VectorStore, query: Any, **more: Any) -> list[Any]:  # noqa: ANN401
+async def found(client: openai.AsyncOpenAI, store: VectorStore, query: Any, **more: Any) -> list[Any]:  # noqa: ANN401 - as the SDK takes it
     return (await client.vector_stores.search(store.id, query=query, **more)).data
 
 
