@@ -21,6 +21,7 @@ from ali.cli.doctor_ingestion import ingestion
 from ali.cli.doctor_mcp import mcp_servers, mcp_servers_online
 from ali.cli.doctor_objects import objects
 from ali.cli.doctor_recognition import recognition
+from ali.cli.doctor_search import pgvector, search_models
 from ali.cli.doctor_sign_in import sign_in
 from ali.kernel.checks import Check, CheckResult, CheckStatus, failed, passed, run_checks, warned, worst
 from ali.kernel.settings import Settings
@@ -69,6 +70,8 @@ def checks(settings: Settings, *, online: bool) -> list[Check]:
         "model prices": lambda: _model_prices(settings),
         "sign-in": lambda: sign_in(settings),
         "MCP servers": lambda: mcp_servers(settings),
+        "pgvector": lambda: pgvector(settings),
+        "search models": lambda: search_models(settings),
         "files of vector stores": lambda: ingestion(settings),
         "search index": lambda: search_index(settings),
     }

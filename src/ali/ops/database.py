@@ -135,6 +135,13 @@ def status(dsn: str) -> Status:
         )
 
 
+def extension_version(dsn: str, name: str) -> str | None:
+    """The version of an extension that the database has; None where it has none. Raises `DatabaseUnreachable`."""
+    with connect(dsn) as connection:
+        row = connection.execute("select extversion from pg_extension where extname = %s", (name,)).fetchone()
+    return str(row[0]) if row else None
+
+
 def require_current(dsn: str) -> None:
     """Raises `SchemaBehind` or `SchemaNewer` unless the schema is the one that this release needs."""
     with connect(dsn) as connection:
@@ -245,6 +252,11 @@ def require_bound_role(dsn: str) -> None:
 
 def _explained(error: Exception) -> MigrationFailed | DatabaseUnsuitable:
     cause = getattr(error, "orig", error)
+    if isinstance(cause, psycopg.Error) and 'extension "vector"' in (cause.diag.message_primary or ""):
+        return DatabaseUnsuitable(
+            f"The database lacks pgvector: {cause.diag.message_primary}. As an administrator of this database run "
+            "`create extension vector` (the server must offer it: version 0.8 or newer), then migrate again."
+        )
     if isinstance(cause, errors.InsufficientPrivilege):
         return DatabaseUnsuitable(
             f"The database role may not change the schema: {cause.diag.message_primary}. Grant it CREATE on the "

@@ -22,6 +22,7 @@ FILES = {
         f"outro{number}.txt": f"Texto número {number} sobre assuntos diversos da casa {number}." for number in range(20)
     },
 }
+BY_WORDS = {"embedding_weight": 0, "text_weight": 1}
 
 
 def settings(simulator: Simulator, **more: object) -> dict[str, Any]:
@@ -56,7 +57,7 @@ async def filled(client: openai.AsyncOpenAI) -> VectorStore:
     return made
 
 
-async def found(client: openai.AsyncOpenAI, store: VectorStore, query: Any, **more: Any) -> list[Any]:  # noqa: ANN401
+async def found(client: openai.AsyncOpenAI, store: VectorStore, query: Any, **more: Any) -> list[Any]:  # noqa: ANN401 - as the SDK takes it
     return (await client.vector_stores.search(store.id, query=query, **more)).data
 
 
@@ -92,6 +93,15 @@ async def test_vectors_find_what_has_no_word_of_the_question(service: Service) -
     records = await service.records()
     assert {record["operation"] for record in records} == {"embeddings"}
     assert all(record["cost_microusd"] > 0 for record in records)
+
+
+async def test_a_question_of_stop_words_is_searched_by_its_vector_alone(service: Service) -> None:
+    async with client_of(service) as client:
+        store = await filled(client)
+        assert len(await found(client, store, "de que nos")) == 10
+        both = await found(client, store, ["de que nos", "aviso prévio"], max_num_results=30)
+        assert "aviso.txt" in [each.filename for each in both]
+        assert await found(client, store, "não são nos", ranking_options={"hybrid_search": BY_WORDS}) == []
 
 
 async def test_the_caller_may_say_what_meaning_and_words_weigh(service: Service) -> None:

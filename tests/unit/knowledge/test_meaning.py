@@ -58,6 +58,15 @@ def test_where_the_words_find_nothing_meaning_decides() -> None:
     assert 0 < found[1].score < found[0].score < 1
 
 
+def test_where_the_words_leave_nothing_open_meaning_changes_little() -> None:
+    def lead(top: float) -> float:
+        first, second = weighed([hit(1, top), hit(2, top)], [near(1, 5), near(2, 4)])
+        return (first.score - second.score) / top
+
+    assert lead(0.99) < lead(0.6) < lead(0.2)
+    assert lead(0.99) < 0.01
+
+
 def test_a_chunk_without_a_vector_is_not_put_back_for_it() -> None:
     hits = [hit(1, 0.5), hit(2, 0.5), hit(3, 0.1)]
     assert numbers(weighed(hits, [near(2, 3), near(3, 3)])) == [1, 2, 3]
@@ -87,7 +96,7 @@ def test_meaning_weighs_more_the_more_the_words_best_are_near_and_never_more_tha
     weights = [weight_of(agreement / 10) for agreement in range(-20, 100)]
     assert weights == sorted(weights)
     assert weights[0] == weight_of(0.5) == 0.0
-    assert weight_of(1.5) == weight_of(2.0) == 0.4
+    assert weight_of(1.5) == weight_of(2.0) == 0.3
     assert max(weights) == 1.0
 
 

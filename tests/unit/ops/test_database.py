@@ -188,6 +188,30 @@ def test_a_role_that_may_not_migrate_is_told_what_to_grant(postgres_16: tuple[st
         database.migrate(url, report=silent)
 
 
+def test_a_database_without_pgvector_that_the_role_may_not_add_says_who_can(postgres_16: tuple[str, str]) -> None:
+    dsn, superuser = postgres_16
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        connection.execute("create role lodger login password 'lodger'")
+        connection.execute("create database bare")
+        connection.execute(
+            "do $$ begin create role ali_service nologin; exception when duplicate_object then null; end $$"
+        )
+        connection.execute("grant ali_service to lodger")
+    with psycopg.connect(superuser, dbname="bare", autocommit=True) as connection:
+        connection.execute("drop extension vector")
+        connection.execute("create schema ali authorization lodger")
+    url = dsn.replace(dsn.split("@", maxsplit=1)[0], "postgresql://lodger:lodger").replace("/ali?", "/bare?")
+    with pytest.raises(database.DatabaseUnsuitable, match="create extension vector"):
+        database.migrate(url, report=silent)
+    with psycopg.connect(superuser, dbname="bare", autocommit=True) as connection:
+        connection.execute("create schema elsewhere")
+        connection.execute("grant usage on schema elsewhere to public")
+        connection.execute("create extension vector with schema elsewhere")
+    database.migrate(url, report=silent)
+    assert database.status(url).current
+    assert database.extension_version(url, "vector")
+
+
 def test_an_unreachable_database_is_named_without_its_password() -> None:
     dsn = "postgresql://ali:canary@127.0.0.1:1/ali"
     told: list[str] = []

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from ali.migrations.embedding_functions import FUNCTIONS as EMBEDDING_FUNCTIONS
+from ali.migrations.embedding_functions import SIGNATURES as EMBEDDING_SIGNATURES
 from ali.migrations.tenancy import door, wall
 from ali.migrations.vector_functions import FUNCTIONS, INNER_SIGNATURES, SIGNATURES
 
@@ -24,9 +26,9 @@ def upgrade() -> None:
     _embedding()
     _embedding_task()
     op.add_column("store_document", sa.Column("embedded_by", sa.Integer()), schema=SCHEMA)
-    for function in FUNCTIONS:
+    for function in (*FUNCTIONS, *EMBEDDING_FUNCTIONS):
         op.execute(function.replace("EXTENSION", extension))
-    for signature in SIGNATURES:
+    for signature in (*SIGNATURES, *EMBEDDING_SIGNATURES):
         door(signature.replace("EXTENSION", extension))
     for signature in INNER_SIGNATURES:
         op.execute(f"revoke all on function ali.{signature} from public")
@@ -162,7 +164,7 @@ def downgrade() -> None:
     for table in ("store_document", "vector_store"):
         op.execute(f"drop trigger forget_vectors on ali.{table}")
     extension = _pgvector()
-    for signature in (*SIGNATURES, *INNER_SIGNATURES):
+    for signature in (*SIGNATURES, *EMBEDDING_SIGNATURES, *INNER_SIGNATURES):
         op.execute(f"drop function ali.{signature.replace('EXTENSION', extension)}")
     op.drop_column("store_document", "embedded_by", schema=SCHEMA)
     for table in ("embedding_task", "embedding", "store_vectors", "chunk_vector", "vector_shelf", "vector_space"):

@@ -21,6 +21,8 @@ _CANDIDATES: Final = sql.SQL(
     "s.stores, s.allowed, s.barred, %s::bigint[], %s::integer[], %s::double precision[], %s, %s) c"
 )
 
+_NOTHING: Final = sql.SQL("select from scope where false")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
@@ -40,10 +42,13 @@ def candidates_statement(
 ) -> tuple[sql.Composed, list[Any]]:
     """A statement that finds candidates of each query, and the values of its placeholders.
 
-    It reads `scope` (`retrieval.scope`), which must stand before it in a `with`. Several queries are one statement.
+    It reads `scope` (`retrieval.scope`), which must stand before it in a `with`. Several queries are one statement; one
+    without groups finds nothing.
     """
     parts, values = [], list[Any]()
     for place, groups in enumerate(queries):
+        if not groups:
+            continue
         terms = [(term, number) for number, group in enumerate(groups, start=1) for term in group.terms][:MOST_TERMS]
         parts.append(_CANDIDATES)
         values += [
@@ -54,7 +59,7 @@ def candidates_statement(
             most,
             exact_postings,
         ]
-    return sql.Composed([sql.SQL(" union all ").join(parts)]), values
+    return sql.Composed([sql.SQL(" union all ").join(parts or [_NOTHING])]), values
 
 
 def read_candidates(rows: Iterable[Sequence[Any]], queries: Sequence[Sequence[TermGroup]]) -> list[Candidates]:

@@ -4,7 +4,8 @@ A vector's likeness means nothing by itself: how near is near depends on the mod
 is counted in deviations from what chunks of the store have on the whole with this question, and the score by words as a
 share of the best. How much meaning weighs is asked of the question's own results: where what the words found is near by
 meaning as well, the vectors understand these texts; where it is no nearer than any other chunk, they do not, and say
-nothing. Measured: docs/adr/0020-vectors.md.
+nothing. And meaning weighs on what the words leave open: the less, the more of the question the best of them has.
+Measured: docs/adr/0020-vectors.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ _LEAST_DEVIATION: Final = 0.01
 _BEST: Final = 3
 _DEAF, _HEARS, _UNDERSTANDS = 0.5, 1.5, 2.0
 """Of the agreement: up to the first vectors weigh nothing, from the second on `_WEIGHT`, above the third more."""
-_WEIGHT: Final = 0.4
+_WEIGHT: Final = 0.3
 _MORE: Final = 0.2
 _MOST: Final = 1.0
 
@@ -51,7 +52,7 @@ def weighed(hits: Sequence[Hit], similar: Sequence[Similar], *, weights: Weights
     agreement = _agreement(by_words, deviations)
     unknown = max(deviations.values()) if agreement is None else agreement
     if weights is None:
-        weight = (_MOST if agreement is None else weight_of(agreement)) / _NEAREST
+        weight = (_MOST if agreement is None else weight_of(agreement)) * (1 - top) / _NEAREST
         scale = top or 1.0
         scored = {_key(hit): hit.score + scale * weight * deviations.get(_key(hit), unknown) for hit in by_words}
     else:
