@@ -18,7 +18,11 @@ from ali.kernel.errors import InvalidRequest, NotFound
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 _MODEL_VALUE = re.compile(rb'("model"\s*:\s*)"[^"\\]*"')
-_ONCE = (b"model", b"stream", b"stream_options")
+_ONCE = {
+    field: tuple(f'"{key}"'.encode() for key in ("model", "stream", "stream_options", field))
+    for field in ("messages", "input")
+}
+"""Keys that must not stand twice, by the field that holds the content."""
 _KEPT_HERE = ("store", "metadata")
 _FILE_ID = b'"file_id"'
 _FILE_ID_HIDDEN = (b"\\u006", b"\\u005")
@@ -177,7 +181,7 @@ def read_envelope(operation: Operation, body: bytes) -> RequestEnvelope:
         raise InvalidRequest("The JSON body is nested too deeply.") from error
     content_field = "input" if operation.needs in ("embeddings", "moderations") else "messages"
     escaped = b"\\u00" in body
-    if escaped or any(body.count(b'"%s"' % key) > 1 for key in (*_ONCE, content_field.encode())):
+    if escaped or any(body.count(key) > 1 for key in _ONCE[content_field]):
         refuse_repeated_keys(body)
     if not MODEL_NAME.fullmatch(seen.model):
         raise ModelUnknown(
