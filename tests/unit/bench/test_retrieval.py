@@ -22,8 +22,8 @@ def written(
     return folder
 
 
-CORPUS = [{"id": "d1", "title": "Um", "text": "um"}, {"_id": 2, "text": "dois", "title": None}]
-QUERIES = [
+CORPUS: list[dict[str, Any]] = [{"id": "d1", "title": "Um", "text": "um"}, {"_id": 2, "text": "dois", "title": None}]
+QUERIES: list[dict[str, Any]] = [
     {"id": "q1", "text": "um?", "answers": [{"text": "um"}, "uns"]},
     {"id": "q2", "text": "dois?", "answers": {"text": ["dois"]}},
     {"id": "q3", "text": "três?"},
@@ -38,7 +38,7 @@ QUERIES = [
         ("q1\td1\nq2\t2\n", False),
     ],
 )
-def test_a_set_is_read_in_every_form_that_is_about(tmp_path: Path, qrels: str, packed: bool) -> None:  # noqa: FBT001
+def test_a_set_is_read_in_every_form_that_is_about(tmp_path: Path, qrels: str, *, packed: bool) -> None:
     found = read_set(written(tmp_path / "set", qrels=qrels, corpus=CORPUS, queries=QUERIES, packed=packed))
 
     assert [document.id for document in found.documents] == ["d1", "2"]
