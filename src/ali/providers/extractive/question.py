@@ -31,12 +31,12 @@ REASON = re.compile(
     re.IGNORECASE,
 )
 DEFINITION = re.compile(
-    r"""[\w-]+[\s"'\u201d\u2019*_]*(?:\([^)]{1,80}\)\s*)?(?:[\w-]+,?\s+){0,2}?
+    r"""[\w-]{1,60}[\s"'\u201d\u2019*_]{0,60}(?:\([^)]{1,80}\)\s*)?(?:[\w-]{1,60},?\s+){0,2}?
         (?:é\b|s[ãa]o\b|consiste|refere-se|denomina|chama|significa|define|considera-se|entende-se|trata-se|pode\sser
         |is\b|are\b|means\b|refers|denotes|consists|can\sbe\b|:|[\u2013\u2014]\s)""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""To be matched where the thing defined begins."""
+"""To be matched where the thing defined begins. Its repetitions are bounded: a long run of letters is no word."""
 CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (re.compile(r"\b(?:quem|who|whom|whose)\b"), NAME),
     (
