@@ -44,6 +44,7 @@ _CHANGES: Final[dict[str, Change]] = {
         weights,
     ),
     "without pairs of words": _weights(pairs=0),
+    "without other passages of the document": _weights(company=0),
     "without coverage": _weights(coverage=0),
     "without telling written forms apart": _weights(same_stem=1.0),
     "without words of one family": _weights(family=0),
@@ -81,9 +82,11 @@ class _Index:
                 scores[number] += weight * count * (K1 + 1) / (count + norm)
         best = sorted(scores, key=lambda number: (-scores[number], number))[:_CANDIDATES]
         found = [
-            Candidate(number=number, bm25=scores[number], words=chunk.words, signature=chunk.signature)
+            Candidate(
+                number=number, bm25=scores[number], words=chunk.words, signature=chunk.signature, document=document
+            )
             for number in best
-            for _, chunk in (self.chunks[number],)
+            for document, chunk in (self.chunks[number],)
         ]
         return found, Statistics(chunks=len(self.chunks), words=self.words, frequencies=tuple(frequencies))
 

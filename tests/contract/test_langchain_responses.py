@@ -12,6 +12,8 @@ from ali.ops.simulator import Answer, Simulator, Thinking, ToolCall
 from ali.providers.contract import Usage
 from tests.contract.judges import CLAUDE, GPT
 from tests.fixtures.service import Service
+from tests.responses.searching import answering
+from tests.responses.shelved import ACT, Shelf
 
 EVERY_MODEL: Final = pytest.mark.parametrize("model", [GPT, CLAUDE])
 UNPOOLED: Final = {"connection": "close"}
@@ -181,3 +183,28 @@ async def test_thinking_is_summarised_and_goes_back_to_its_model(
     final = await thinker.ainvoke(messages)
     assert final.text == "It is hot."
     assert thought.signature.encode() in simulator.last.body
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_files_are_searched_and_cited(
+    service: Service, simulator: Simulator, model: str, *, streamed: bool
+) -> None:
+    simulator.default = answering("Trinta dias {a}.", a="férias anuais")
+    shelf = Shelf(service.tenant).make()
+    await shelf.put("lei.pdf", ACT)
+    searching = chat(service, model).bind_tools([shelf.tool()])
+    said: Any = AIMessageChunk(content=[])
+    if streamed:
+        async for piece in searching.astream("Quantos dias de férias?"):
+            said += piece
+    else:
+        said = await searching.ainvoke("Quantos dias de férias?")
+    texts = [block for block in said.content if block["type"] == "text"]
+    assert "".join(block["text"] for block in texts) == "Trinta dias."
+    [cited] = [one for block in texts for one in block["annotations"]]
+    assert (cited["type"], cited["filename"], cited["file_index"]) == ("file_citation", "lei.pdf", len("Trinta dias"))
+    assert next(block["type"] for block in said.content) == "file_search_call"
+    simulator.default = Answer(text="Sim.")
+    again = await searching.ainvoke([HumanMessage("Quantos dias?"), said, HumanMessage("Certeza?")])
+    assert again.text == "Sim."

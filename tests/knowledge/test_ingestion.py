@@ -247,3 +247,24 @@ async def test_files_of_a_project_with_many_leave_room_for_those_of_another(serv
         (of_other,) = rows(service, ended, of_one)
         before = [row for row in rows(service, ended, of_many) if row[0] < of_other[0]]
         assert len(before) <= 2
+
+
+async def test_a_file_that_is_to_be_cut_in_another_way_is_cut_anew(
+    knowledge: Service, client: openai.AsyncOpenAI
+) -> None:
+    store = await client.vector_stores.create()
+    first = await add(client, store, "a.txt", (LAW * 40).encode(), attributes={"a": 1})
+    before = len((await client.vector_stores.files.content(first.id, vector_store_id=store.id)).data)
+    again = await client.vector_stores.files.create_and_poll(
+        first.id,
+        vector_store_id=store.id,
+        poll_interval_ms=50,
+        chunking_strategy={"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0}},
+    )
+    assert (again.status, again.attributes) == ("completed", {"a": 1})
+    after = len((await client.vector_stores.files.content(first.id, vector_store_id=store.id)).data)
+    assert after > before
+    shown = await client.vector_stores.retrieve(store.id)
+    assert (shown.file_counts.total, shown.usage_bytes) == (1, again.usage_bytes)
+    ready = "select count(*) from ali.store_document where vector_store_id = %s and state = 'ready'"
+    assert rows(knowledge, ready, store.id[3:]) == [(1,)]

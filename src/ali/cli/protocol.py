@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ali.cli.answer_writer import AnswerWriter
 from ali.cli.handshake import asks_for_socket, handshake_problem
 from ali.kernel import log
 from ali.kernel.departure import CONNECTION
@@ -158,7 +159,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._unused_bytes = 0
         super().on_headers_complete()
         cast("dict[str, Any]", self.scope)[CONNECTION] = self
-        if not self._opens_socket and self._asked_protocols and self.parser.should_upgrade():
+        if self._opens_socket:
+            return
+        self.cycle.transport = AnswerWriter(self.transport, self.cycle)  # type: ignore[assignment] # all that it uses
+        if self._asked_protocols and self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:

@@ -6,7 +6,7 @@
 
 Never a secret, a prompt, a completion or a document's text: fields are names, numbers and identifiers.
 
-Our own rather than structlog: that one imports rich and Pygments wherever they are installed, 6 MB and 0.1 s of each
+Our own rather than structlog: that one imports rich and Pygments wherever they are installed, 5 MB of each
 process that serves, and takes 5 µs an event where this takes 2 (measured).
 """
 

@@ -29,13 +29,14 @@ $$
 # to the score of what those have found; unless that was too little, as under a filter, and all are unpacked after all.
 # Up to `enough` postings the result is exact.
 #
-# `offset 0` keeps the planner from looking for a term through the segments of all stores.
+# `offset 0` keeps the planner from looking for a term through the segments of all stores, and from taking a list out of
+# TOAST for each chunk that is looked up in it.
 SEARCH_CANDIDATES: Final = """
 create function ali.search_candidates(
     stores uuid[], allowed int4multirange[], barred int4multirange[], terms bigint[], groups integer[],
     weights double precision[], top integer, enough bigint
 ) returns table (
-    vector_store_id uuid, number integer, bm25 double precision, words integer, signature bytea,
+    vector_store_id uuid, number integer, bm25 double precision, words integer, signature bytea, document_id uuid,
     all_chunks bigint, all_words bigint, frequencies bigint[]
 )
 language plpgsql stable security definer rows 100 set search_path = pg_catalog, ali
@@ -143,26 +144,27 @@ begin
             group by h.key
         ), best as materialized (
             select p.key, p.score, p.key & -4294967296 as store, (p.key & 4294967295)::integer as number from partial p
-            order by p.score desc, p.key limit case when true = all(unpacked) then top else 20 * top end
+            order by p.score desc, p.key limit case when true = all(unpacked) then top else 10 * top end
         ), more as (
-            select m.key, sum(m.score) as score from (
-                select b.key, max(
-                    l.factor * (l.weights[a.at] & 15) / ((l.weights[a.at] & 15) + flat + slope * (l.weights[a.at] >> 4))
-                ) as score
-                from (
-                    select l.store, l.first_number, l.end_number, l.group_number, l.factor, l.numbers[:] as numbers,
-                        l.weights[:] as weights
-                    from list l where not l.unpacked offset 0
-                ) l
-                join best b on b.store = l.store and b.number >= l.first_number and b.number < l.end_number
-                cross join lateral (select width_bucket(b.number, l.numbers) as at offset 0) a
-                where l.numbers[a.at] = b.number
-                group by b.key, l.group_number
-            ) m
-            group by m.key
+            select b.key, max(
+                l.factor * (l.weights[a.at] & 15) / ((l.weights[a.at] & 15) + flat + slope * (l.weights[a.at] >> 4))
+            ) as score
+            from (
+                select l.store, l.first_number, l.end_number, l.group_number, l.factor, l.numbers[:] as numbers,
+                    l.weights[:] as weights
+                from list l where not l.unpacked offset 0
+            ) l
+            cross join lateral (
+                select o.key, o.number from best o
+                where o.store = l.store and o.number >= l.first_number and o.number < l.end_number offset 0
+            ) b
+            cross join lateral (select width_bucket(b.number, l.numbers) as at offset 0) a
+            where l.numbers[a.at] = b.number
+            group by b.key, l.group_number
         ), chosen as (
-            select b.key, b.score + coalesce(m.score, 0) as score from best b left join more m on m.key = b.key
-            order by 2 desc, 1 limit top
+            select s.key, sum(s.score) as score
+            from (select b.key, b.score from best b union all select m.key, m.score from more m) s
+            group by s.key order by 2 desc, 1 limit top
         )
         select array_agg(c.key order by c.score desc, c.key), array_agg(c.score order by c.score desc, c.key)
         into keys, scores from chosen c;
@@ -171,7 +173,7 @@ begin
     end loop;
 
     return query
-    select c.vector_store_id, c.number, k.score, c.words, c.signature, all_chunks, all_words, frequencies
+    select c.vector_store_id, c.number, k.score, c.words, c.signature, c.document_id, all_chunks, all_words, frequencies
     from unnest(keys, scores) with ordinality as k (key, score, place)
     join ali.store_chunk c
         on c.vector_store_id = stores[(k.key >> 32)::integer] and c.number = (k.key & 4294967295)::integer

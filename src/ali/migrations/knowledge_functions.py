@@ -43,7 +43,7 @@ begin
                         where i.id = f.instance_id and i.heartbeat_at >= now() - dead_after
                     )
                 ))
-                and exists (select from ali.vector_store s where s.id = f.vector_store_id and s.state = 'ready')
+                and (select s.state from ali.vector_store s where s.id = f.vector_store_id) = 'ready'
             order by f.id limit at_most
         ) one
         order by turn, r.project_id <= behind, r.project_id limit at_most

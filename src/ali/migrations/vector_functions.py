@@ -1,5 +1,5 @@
 """SQL functions over vectors: searching them, giving a large store a partition and an index of its own, and taking
-them away. Why it is done so: docs/adr/0020-vectors.md.
+them away. Why it is done so: docs/adr/0022-vectors.md.
 
 `EXTENSION` stands for the schema that pgvector is in, which the migration puts in its place.
 """

@@ -12,6 +12,8 @@ from typing import cast
 
 import httptools
 
+from ali.providers.alarm import Alarm
+
 _PAUSE_AT_BYTES = 256 * 1024
 _HEAD_LIMIT_BYTES = 64 * 1024
 
@@ -48,15 +50,20 @@ class Connection(asyncio.Protocol):
     """A connection that carries one exchange at a time.
 
     `exchange` writes a request and waits for the head of the answer; `read` gives the body as it comes, b"" at its end.
+    Both wait until `by_s` on the loop's clock, and raise TimeoutError then; the connection is cut.
     """
 
     __slots__ = (
-        "_body", "_buffered", "_complete", "_failure", "_head", "_head_bytes", "_headers", "_parser", "_paused",
-        "_transport", "_waiter", "idle_since_s", "reusable", "status",
+        "_alarm", "_body", "_buffered", "_complete", "_failure", "_head", "_head_bytes", "_headers", "_loop",
+        "_parser", "_paused", "_transport", "_waiter", "clock_s", "idle_since_s", "reusable", "status",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        # Kept: asking for the running loop is a system call each time (`getpid`, in Python 3.11).
+        self._loop = asyncio.get_running_loop()
+        self.clock_s = self._loop.time
+        self._alarm = Alarm(self._loop, self._too_late)
         self.idle_since_s = 0.0
         self._reset()
 
@@ -81,15 +88,19 @@ class Connection(asyncio.Protocol):
         """The connection cannot carry another exchange."""
         return self._transport is None or self._transport.is_closing() or self._failure is not None
 
-    async def exchange(self, request: bytes) -> Headers:
-        """Send a whole request; the headers of its answer. Raises `ConnectionBroken` and `NotHttp`."""
+    async def exchange(self, request: bytes, *, by_s: float) -> Headers:
+        """Send a whole request; the headers of its answer. Raises `ConnectionBroken`, `NotHttp` and TimeoutError."""
         transport = self._transport
         if transport is None or self.closed:
             raise ConnectionBroken("closed")
         self._reset()
-        self._head = asyncio.get_running_loop().create_future()
+        self._head = self._loop.create_future()
         transport.write(request)
-        await self._head
+        self._alarm.set(by_s)
+        try:
+            await self._head
+        finally:
+            self._alarm.stop()
         return Headers(self._headers)
 
     def buffered(self) -> bytes:
@@ -110,18 +121,20 @@ class Connection(asyncio.Protocol):
         """The whole body has been read."""
         return self._complete and not self._body
 
-    async def read(self) -> bytes:
-        """More of the body, b"" at its end. Raises `ConnectionBroken` and `NotHttp`."""
+    async def read(self, *, by_s: float) -> bytes:
+        """More of the body, b"" at its end. Raises `ConnectionBroken`, `NotHttp` and TimeoutError."""
         while not self._body:
             if self._complete:
                 return b""
             if self._failure is not None:
                 raise self._failure
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
+            self._alarm.set(by_s)
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+                self._alarm.stop()
         return self.buffered()
 
     def abort(self) -> None:
@@ -165,8 +178,14 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone."""
         self._transport = None
+        self._alarm.close()
         if not self._complete:
             self._fail(ConnectionBroken(type(exc).__name__ if exc else "closed early"))
+
+    def _too_late(self) -> None:
+        awaited = self._waiter or self._head
+        if awaited is not None and not awaited.done():
+            self._fail(TimeoutError())
 
     def _fail(self, failure: Exception) -> None:
         if self._failure is None:

@@ -74,11 +74,10 @@ class HttpUpstream:
         started_s = asyncio.get_running_loop().time()
         connection = self._take_idle(now_s=started_s) or await self._connect(deadlines)
         request = b"%s%d\r\n\r\n%s" % (self._head(call), len(call.body), call.body)
+        begins_by_s = connection.clock_s() + min(deadlines.first_byte_s, deadlines.total_s)
         try:
-            async with asyncio.timeout(min(deadlines.first_byte_s, deadlines.total_s)):
-                headers = await connection.exchange(request)
+            headers = await connection.exchange(request, by_s=begins_by_s)
         except TimeoutError as error:
-            connection.abort()
             raise UpstreamTimeout(
                 f"Provider {self._name} did not begin to answer within {deadlines.first_byte_s:g} s.",
                 provider=self._name,
@@ -129,7 +128,7 @@ class HttpUpstream:
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose answer was read to its end; the oldest idle ones go."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = connection.clock_s()
         idle = self._idle
         while idle and (len(idle) >= _MOST_IDLE or now_s - idle[0].idle_since_s > _KEEP_IDLE_S or idle[0].closed):
             idle.popleft().abort()
@@ -229,21 +228,20 @@ class HttpReply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises when the provider is silent too long, takes too long, or breaks off."""
-        loop = asyncio.get_running_loop()
         silence_s = self._deadlines.silence_s
         end_s = self._started_s + self._deadlines.total_s
         connection = self._connection
+        clock_s = connection.clock_s
         while not connection.ended:
             chunk = connection.buffered()  # what is here already needs no timer
             if not chunk:
                 try:
-                    async with asyncio.timeout_at(min(loop.time() + silence_s, end_s)):
-                        chunk = await connection.read()
+                    chunk = await connection.read(by_s=min(clock_s() + silence_s, end_s))
                 except TimeoutError as error:
                     raise self._too_late() from error
                 except (OSError, NotHttp) as error:
                     raise self._upstream.failure(error) from error
-            elif loop.time() > end_s:
+            elif clock_s() > end_s:
                 raise self._too_late()
             if chunk:
                 yield chunk

@@ -281,3 +281,18 @@ def test_search_results_count_by_their_score_or_by_their_order(scores: tuple[Any
     examined = examine({"messages": [{"role": "user", "content": [*results, asked]}]})
 
     assert examined.material.documents[examined.answer.quotes[0].document].source == best
+
+
+def test_beside_search_results_a_long_message_does_not_quote_itself() -> None:
+    story = "João é advogado e trabalha em uma empresa pública. " * 12
+    result = {
+        "type": "search_result",
+        "source": "estatuto",
+        "title": "estatuto",
+        "content": [{"type": "text", "text": "Contratos são assinados pelo advogado da empresa pública."}],
+    }
+    asked = {"type": "text", "text": f"{story}O advogado de empresa pública pode assinar contratos?"}
+    examined = examine({"messages": [{"role": "user", "content": [result, asked]}]})
+
+    assert [document.source for document in examined.material.documents] == ["estatuto"]
+    assert examined.answer.quotes[0].text.startswith("Contratos são assinados")

@@ -46,3 +46,36 @@ def test_scores_are_from_nothing_to_one() -> None:
         for each in ranked(question, ["prazo de garantia", "prazo " * 300, "outro"]):
             assert 0 <= each.score <= 1
             assert all(0 <= part <= 1 for part in each.scores.values())
+
+
+def test_of_two_equal_passages_that_of_a_document_with_more_to_say_comes_first() -> None:
+    text = "A multa por atraso é de dez por cento."
+    chunks = [
+        index_terms(Chunk(text=text, spans=(), language="pt"), key=KEY)
+        for text in (text, text, "A multa não é devida.")
+    ]
+    query = analyse_query("multa por atraso", key=KEY)
+    found = rank(
+        query,
+        [
+            Candidate(number=number, bm25=0.0, words=chunk.words, signature=chunk.signature, document=document)
+            for number, (chunk, document) in enumerate(zip(chunks, ("a", "b", "b"), strict=True))
+        ],
+        statistics=statistics(query, chunks),
+    )
+
+    assert [each.number for each in found] == [1, 0, 2]
+    assert found[0].scores["company"] > found[1].scores["company"] == 0
+
+
+def test_a_sentence_that_shows_what_is_asked_for_comes_first() -> None:
+    texts = ["O curso de informática foi implantado aos poucos.", "O curso de informática foi implantado em 1996."]
+
+    assert ranked("Quando foi implantado o curso de informática?", texts)[0].number == 1
+    assert ranked("O curso de informática foi implantado?", texts)[0].number == 0
+
+
+def test_words_of_one_family_are_better_than_none() -> None:
+    texts = ["O conhecimento humano.", "A construção do conhecimento."]
+
+    assert ranked("O que constrói o conhecimento?", texts)[0].number == 1

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -50,7 +51,7 @@ async def serving(answer: Answer) -> AsyncIterator[int]:
 
 async def read_all(connection: Connection) -> bytes:
     body = b""
-    while chunk := await connection.read():
+    while chunk := await connection.read(by_s=math.inf):
         body += chunk
     return body
 
@@ -77,7 +78,7 @@ def test_an_answer_is_the_same_wherever_it_is_cut(answer: bytes, places: list[in
     async def exchange() -> tuple[int, str, bytes, bool]:
         connection = Connection()
         connection.connection_made(_Wire())
-        asking = asyncio.ensure_future(connection.exchange(_REQUEST))
+        asking = asyncio.ensure_future(connection.exchange(_REQUEST, by_s=math.inf))
         await asyncio.sleep(0)
         edges = sorted({0, len(answer), *(place % (len(answer) + 1) for place in places)})
         for start, end in itertools.pairwise(edges):
@@ -112,7 +113,7 @@ async def test_what_is_not_a_whole_answer_fails(answer: bytes, failure: type[Exc
     async with serving(send) as port:
         _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
         with pytest.raises(failure):  # noqa: PT012 - head and body are one exchange
-            await connection.exchange(_REQUEST)
+            await connection.exchange(_REQUEST, by_s=math.inf)
             await read_all(connection)
         connection.abort()
 

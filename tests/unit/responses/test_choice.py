@@ -8,6 +8,7 @@ from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.errors import ToolNotOffered
 
 ADD, ROLL = "mcp__dice__add", "mcp__dice__roll"
+SEARCH = {"type": "file_search"}
 OFFERED = {"dice": {"add": ADD, "roll": ROLL}}
 
 
@@ -41,16 +42,19 @@ ONE, BOTH = function(ADD), (function(ADD), function(ROLL))
         (among("auto", choice(name="juggle"), function("ask")), among("auto", function("ask")), None),
         (among("auto", choice(name="juggle")), "none", "none"),
         ({"type": "web_search"}, {"type": "web_search"}, None),
+        (SEARCH, function("file_search"), None),
+        (among("required", SEARCH, choice(name="add")), among("required", function("file_search"), ONE), None),
+        (among("auto", SEARCH), among("auto", function("file_search")), among("auto", function("file_search"))),
     ],
 )
 def test_a_choice_is_said_in_functions_and_demands_nothing_twice(asked: Any, first: Any, later: Any) -> None:  # noqa: ANN401 - as in the API
-    assert choice_for_turn(asked, OFFERED, first=True) == first
+    assert choice_for_turn(asked, OFFERED, first=True, searches=True) == first
     if isinstance(asked, dict) and asked["type"] == "allowed_tools" and later is None:
         later = {**first, "mode": "auto"}
-    assert choice_for_turn(asked, OFFERED, first=False) == later
+    assert choice_for_turn(asked, OFFERED, first=False, searches=True) == later
 
 
-@pytest.mark.parametrize("asked", [choice(name="juggle"), choice("x"), among("required", choice(name="x"))])
+@pytest.mark.parametrize("asked", [choice(name="juggle"), choice("x"), among("required", choice(name="x")), SEARCH])
 def test_what_is_demanded_and_not_offered_is_refused(asked: Any) -> None:  # noqa: ANN401 - as above
     with pytest.raises(ToolNotOffered) as refused:
         choice_for_turn(asked, OFFERED, first=True)

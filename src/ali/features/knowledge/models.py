@@ -122,6 +122,11 @@ class StoreFile(Base):
         Index("store_file_file_id_idx", "file_id"),
         Index("store_file_document_id_idx", "document_id"),
         Index("store_file_batch_id_idx", "batch_id", postgresql_where="batch_id is not null"),
+        Index(
+            "store_file_claimed_idx",
+            "project_id",
+            postgresql_where="status = 'in_progress' and instance_id is not null",
+        ),
         Index("store_file_unfinished_idx", "project_id", "id", postgresql_where="status = 'in_progress'"),
         CheckConstraint("status in ('in_progress', 'completed', 'cancelled', 'failed')", name="status_known"),
     )

@@ -7,8 +7,8 @@ from uuid import UUID
 from ali.kernel.db import Pool, enter_project
 
 _PRESENT: Final = """
-select id, expires_at is null or expires_at > now() from ali.vector_store
-where project_id = %s and id = any(%s) and state = 'ready'
+select id, state = 'ready' and (expires_at is null or expires_at > now()) from ali.vector_store
+where project_id = %s and id = any(%s) and state <> 'gone'
 """
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from ali.features.chat.exchange import InternalError
+from ali.features.knowledge.account import Account
 from ali.features.responses.attachments import attached
 from ali.features.responses.choice import choice_for_turn
 from ali.features.responses.compacting import CompactingTurn, due_compaction
@@ -193,7 +194,13 @@ class ResponseRun:
             searches = FileSearches(
                 tool=search,
                 stores=engine.vector_stores,
-                place=order.place,
+                account=Account(
+                    organization_id=order.place.organization_id,
+                    project_id=order.project_id,
+                    api_key_id=order.record.api_key_id,
+                    user_id=order.record.user_id,
+                ),
+                response=order.name,
                 shows_results=RESULTS in order.request.include,
                 most_bytes=order.route.window_tokens * BYTES_A_TOKEN // _PASSAGES_SHARE,
                 most_calls=engine.max_searches,

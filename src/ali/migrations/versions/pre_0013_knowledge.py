@@ -215,6 +215,13 @@ def _store_file() -> None:
         postgresql_where=sa.text("batch_id is not null"),
     )
     op.create_index(
+        "store_file_claimed_idx",
+        "store_file",
+        ["project_id"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("status = 'in_progress' and instance_id is not null"),
+    )
+    op.create_index(
         "store_file_unfinished_idx",
         "store_file",
         ["project_id", "id"],

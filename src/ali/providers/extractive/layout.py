@@ -1,7 +1,7 @@
 """Where the running text of a document stands: without what is repeated on the pages' edges, cut into regions."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from ali.providers.extractive.documents import Document, Kind
 REGION_CHARACTERS = 2000
 _EDGE_LINES = 3
 _REPEATED_PAGES = 3
+_DENSE = 0.4
+"""Of the pages from the first with a header to the last, so many have it; on facing pages it is every second."""
 _PAGE_NUMBER = re.compile(r"(?:p[áa]gina|page|p\.)?\s*[\divxlc]{1,6}(?:\s*(?:/|de|of)\s*\d+)?", re.IGNORECASE)
 _CUTS = (
     re.compile(r"\n[ \t]*\n"),
@@ -73,14 +75,24 @@ def _cut(text: str, start: int, end: int) -> list[tuple[int, int]]:
 def body_spans(pages: Sequence[str]) -> list[tuple[int, int]]:
     """The span of each page without its header and footer: page numbers, and edge lines that three or more pages share.
 
-    Digits count as equal, so "Chapter 1: Packages 16" and "… 17" are one line.
+    Digits count as equal, so "Chapter 1: Packages 16" and "… 17" are one line. What chances to stand at the edge of
+    some pages here and there, as the first row of a table or "Note", is no header.
     """
     edges = [_edges(page) for page in pages]
-    counts = Counter(line for head, foot in edges for line in {_shape(page_line) for page_line, _, _ in (*head, *foot)})
-    counts.update(
-        title for head, foot in edges if head for title in {_running_title(head[0][0]), _running_title(foot[-1][0])}
+    seen: defaultdict[str, list[int]] = defaultdict(list)
+    for number, (head, foot) in enumerate(edges):
+        shapes = {_shape(line) for line, _, _ in (*head, *foot)}
+        if head:
+            shapes |= {_running_title(head[0][0]), _running_title(foot[-1][0])}
+        for shape in shapes:
+            seen[shape].append(number)
+    counts = Counter(
+        {
+            shape: len(found)
+            for shape, found in seen.items()
+            if shape and len(found) >= _DENSE * (found[-1] - found[0] + 1)
+        }
     )
-    counts[""] = 0
     bodies: list[tuple[int, int]] = []
     for page, (head, foot) in zip(pages, edges, strict=True):
         start, end = 0, len(page)

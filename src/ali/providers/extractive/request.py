@@ -24,6 +24,8 @@ OnPage = Callable[[str, int, int], None]
 _SYSTEM_WEIGHT = 0.6
 _MESSAGE_WEIGHT = 0.9
 _RELEVANCE_STEP, _LEAST_RELEVANCE = 0.04, 0.6
+_RESULTS_READ = 8
+"""Of search results, the best: all are about what is asked, so more of them make its words look common."""
 _SHORT_CHARACTERS = 300
 _MATERIAL_CHARACTERS = 200
 _LABEL = re.compile(
@@ -90,22 +92,25 @@ def material_of(request: dict[str, Any], *, on_page: OnPage | None = None) -> Ma
 
 
 def _assembled(gathering: _Gathering, *, name: str, text: str) -> Material:
-    """The question taken out of the last message that has text; what is left of that, if it is much, is material."""
+    """The question taken out of the last message that has text; what is left of that, if it is much, is material.
+
+    It is none beside search results: what was searched for is asked about, and a message would quote itself.
+    """
     others = bool(gathering.documents or gathering.results or len(gathering.messages) > 1)
     start, end = question_span(text, alone=not others)
     messages: list[Document] = []
     for message in gathering.messages:
         if message.name != name:
             messages.append(message)
-        elif len((text[:start] + text[end:]).strip()) >= (_MATERIAL_CHARACTERS if others else 1):
+        elif not gathering.results and len((text[:start] + text[end:]).strip()) >= (
+            _MATERIAL_CHARACTERS if others else 1
+        ):
             messages.append(replace(message, hidden=((start, end),)))
     documents = [replace(document, index=index) for index, document in enumerate(gathering.documents)]
     documents += [replace(message, index=len(documents) + index) for index, message in enumerate(messages)]
     weights = _relevance(gathering.scores)
-    documents += [
-        replace(result, index=index, weight=weight)
-        for index, (result, weight) in enumerate(zip(gathering.results, weights, strict=True))
-    ]
+    read = sorted(range(len(weights)), key=lambda index: -weights[index])[:_RESULTS_READ]
+    documents += [replace(gathering.results[index], index=index, weight=weights[index]) for index in sorted(read)]
     texts = [page for document in gathering.documents + gathering.results for page in document.pages]
     texts += [message.pages[0] for message in gathering.messages]
     return Material(

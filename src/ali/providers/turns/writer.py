@@ -5,8 +5,6 @@ and identifiers, a `…done` for each `…delta` and the items themselves are ma
 
     output_item.added → (part added → delta… → done → part done)… → output_item.done
 
-One module, for each verb closes what others have open.
-
 Text, reasoning and whole items are strictly sequential: each closes what was open before it. Calls of tools may be
 open side by side, since a chat stream mixes their deltas.
 Source: OpenAI API reference, "Responses", "Streaming events"; the Open Responses specification.
@@ -18,6 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from ali.providers.turns.citing import Citations, CitedText, Piece, moved
+from ali.providers.turns.events import EventWriter
 from ali.providers.turns.forwarded import ForwardedItem
 from ali.providers.turns.item_ids import new_item_id
 from ali.providers.turns.parts import OpenCall, OpenMessage, OpenReasoning
@@ -28,18 +27,16 @@ CallKind = Literal["function_call", "custom_tool_call"]
 _Open = OpenMessage | OpenReasoning | OpenCall | OpenServed
 
 
-class OutputWriter:
+class OutputWriter(EventWriter):
     """Writes one response's events into a buffer, and keeps its output items.
 
     `first_number`: the `sequence_number` of the next event. Nothing here waits. A delta costs about 1 µs (measured).
     """
 
     __slots__ = (
-        "_buffer",
         "_calls",
         "_forwarded",
         "_message",
-        "_number",
         "_reasoning",
         "_served_calls",
         "_unended",
@@ -49,7 +46,7 @@ class OutputWriter:
     )
 
     def __init__(self, *, first_number: int = 0, served: Mapping[str, ServedTool] | None = None) -> None:
-        self._number = first_number
+        super().__init__(first_number=first_number)
         self.served: Mapping[str, ServedTool] = served or {}
         """The functions that this service runs itself, by the names that models know them under."""
         self._served_calls: list[ServedCall] = []
@@ -58,27 +55,12 @@ class OutputWriter:
         """What the model may cite. Where it is set, its marks are taken out of the texts and told as annotations, and a
         message has one part of text, however many blocks the upstream makes of it.
         """
-        self._buffer: list[bytes] = []
         self._message: OpenMessage | None = None
         self._reasoning: OpenReasoning | None = None
         self._calls: dict[Hashable, OpenCall | OpenServed] = {}
         self._forwarded: dict[int, ForwardedItem] = {}
         self.output: list[dict[str, Any]] = []
         """The items that have begun, by `output_index`; one that is open stands as it was added. See `snapshot`."""
-
-    @property
-    def next_number(self) -> int:
-        """The `sequence_number` that the next event will have."""
-        return self._number
-
-    def take(self) -> bytes:
-        """The events written since the last call, as server-sent events."""
-        buffer = self._buffer
-        if not buffer:
-            return b""
-        due = buffer[0] if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
-        return due
 
     def mark(self) -> tuple[int, int, int]:
         """Where the writer stands between two turns, for `rewind`."""
@@ -101,10 +83,6 @@ class OutputWriter:
         for piece in self._open():
             now[piece.index] = piece.item("in_progress")
         return now
-
-    def event(self, kind: str, **fields: object) -> None:
-        """An event of any kind: lifecycle events, and those of tools that run on the server."""
-        self._emit(kind.encode(), orjson.dumps(fields)[1:-1])
 
     # A message
 
@@ -362,15 +340,6 @@ class OutputWriter:
         self._forwarded.pop(piece.index, None)
         self.end_item(piece.index, item)
 
-    def forward(self, kind: str, fields: dict[str, Any]) -> None:
-        """An upstream's event under our number: `fields` are the others, at least one. `kind` is a plain word."""
-        self._emit(kind.encode(), orjson.dumps(fields)[1:-1])
-
-    def splice(self, head: bytes, tail: bytes) -> None:
-        """An upstream's event as whole bytes, cut where its number stood."""
-        self._buffer.append(b"%b%d%b" % (head, self._number, tail))
-        self._number += 1
-
     def end_all(self, *, status: ItemStatus = "completed") -> None:
         """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off, with what runs here."""
         self._end_sequential(status)
@@ -406,9 +375,3 @@ class OutputWriter:
         item = piece.item(status)
         self.output[piece.index] = item
         self.event("response.output_item.done", output_index=piece.index, item=item)
-
-    def _emit(self, kind: bytes, fields: bytes) -> None:
-        self._buffer.append(
-            b'event: %b\ndata: {"type":"%b",%b,"sequence_number":%d}\n\n' % (kind, kind, fields, self._number)
-        )
-        self._number += 1

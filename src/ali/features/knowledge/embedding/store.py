@@ -36,7 +36,7 @@ select d.id, d.vector_store_id, d.organization_id, d.project_id from ali.store_d
 where d.id = %s and d.state = 'ready' on conflict do nothing
 """
 _SIMILAR: Final = sql.SQL(
-    "select n.*, c.words, c.signature from scope s cross join ali.search_vectors("
+    "select n.*, c.words, c.signature, c.document_id from scope s cross join ali.search_vectors("
     "s.stores, s.allowed, s.barred, %s::uuid[], %s::integer[], %s, %s, %s, %s) n"
     " join ali.store_chunk c on c.vector_store_id = n.vector_store_id and c.number = n.number"
 )
@@ -57,6 +57,7 @@ class Similar:
     deviation: float
     words: int
     signature: bytes
+    document_id: UUID | None = None
 
 
 class VectorStorage:
@@ -178,8 +179,9 @@ async def read_similar(cursor: AsyncCursor[tuple[Any, ...]]) -> list[Similar]:
             deviation=deviation,
             words=words,
             signature=signature,
+            document_id=document_id,
         )
-        for store, number, similarity, mean, deviation, words, signature in await cursor.fetchall()
+        for store, number, similarity, mean, deviation, words, signature, document_id in await cursor.fetchall()
     ]
 
 

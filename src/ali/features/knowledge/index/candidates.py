@@ -67,10 +67,12 @@ def read_candidates(rows: Iterable[Sequence[Any]], queries: Sequence[Sequence[Te
     found: list[list[Candidate]] = [[] for _ in queries]
     chunks: list[list[tuple[UUID, int]]] = [[] for _ in queries]
     statistics = [Statistics(chunks=0, words=0, frequencies=(0,) * len(groups)) for groups in queries]
-    for query, store, number, bm25, words, signature, all_chunks, all_words, frequencies in rows:
+    for query, store, number, bm25, words, signature, document, all_chunks, all_words, frequencies in rows:
         if not found[query]:
             statistics[query] = Statistics(chunks=all_chunks, words=all_words, frequencies=tuple(frequencies))
-        found[query].append(Candidate(number=len(found[query]), bm25=bm25, words=words, signature=signature))
+        found[query].append(
+            Candidate(number=len(found[query]), bm25=bm25, words=words, signature=signature, document=document)
+        )
         chunks[query].append((store, number))
     return [
         Candidates(found=tuple(of_query), chunks=tuple(places), statistics=known)

@@ -1,6 +1,7 @@
 """What the reading process and its parent say to each other: a length (4 bytes, big-endian), then so much MessagePack.
 
-Chunks do not pass through the pipe: the child writes them, framed alike, to a file that the parent opened.
+Chunks do not pass through the pipe: the child writes them to a file of the parent's, one after the other, and after the
+last where each begins.
 """
 
 import struct
@@ -9,6 +10,8 @@ from typing import Literal
 import msgspec
 
 LENGTH = struct.Struct(">I")
+PLACES = "Q"
+PLACE_BYTES = 8
 MAX_FRAME_BYTES = 64 * 1024
 
 

@@ -5,11 +5,12 @@ after some, and end when none has come for a while, so that an installation at r
 """
 
 import asyncio
-import mmap
 import os
 import signal
 import sys
 import tempfile
+import weakref
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import msgspec
 import ali
 from ali.features.knowledge.chunk import Prepared
 from ali.features.knowledge.reading.failures import FAULT, INVALID, ReadingFailed
-from ali.features.knowledge.reading.frames import LENGTH, MAX_FRAME_BYTES, Event, Order, framed
+from ali.features.knowledge.reading.frames import LENGTH, MAX_FRAME_BYTES, PLACE_BYTES, PLACES, Event, Order, framed
 from ali.kernel import log
 
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TESSDATA_PREFIX")
@@ -43,37 +44,38 @@ class _ChildDied(Exception):
 
 
 class PreparedChunks(Sequence[Prepared]):
-    """A document's chunks, decoded as they are asked for: they lie in a file without a name, not in memory."""
+    """A document's chunks, read and decoded as they are asked for: they lie in a file without a name, not in memory.
 
-    def __init__(self, data: mmap.mmap, *, count: int) -> None:
-        self._data = data
+    The file is open as long as this is. Raises `ValueError` where it is not what `count` chunks look like.
+    """
+
+    def __init__(self, handle: int, *, count: int) -> None:
+        weakref.finalize(self, os.close, handle)
+        self._handle = handle
         self._decode = msgspec.msgpack.Decoder(Prepared).decode
-        self._places: list[int] = []
-        at = 0
-        while at < len(data):
-            self._places.append(at)
-            at += LENGTH.size + LENGTH.unpack_from(data, at)[0]
-        if len(self._places) != count or at != len(data):
+        end = os.fstat(handle).st_size - count * PLACE_BYTES
+        self._places = array(PLACES, os.pread(handle, count * PLACE_BYTES, max(end, 0)))
+        if len(self._places) != count or not count or self._places[0] or end <= self._places[-1]:
             raise ValueError("the chunks are not whole")
+        self._places.append(end)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) - 1
 
     @overload
     def __getitem__(self, index: int) -> Prepared: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Prepared]: ...
     def __getitem__(self, index: int | slice) -> Prepared | Sequence[Prepared]:
-        if isinstance(index, slice):
-            return [self._at(place) for place in self._places[index]]
-        return self._at(self._places[index])
+        numbers = range(len(self))[index]
+        return self._at(numbers) if isinstance(numbers, int) else [self._at(number) for number in numbers]
 
     def __iter__(self) -> Iterator[Prepared]:
-        return map(self._at, self._places)
+        return map(self._at, range(len(self)))
 
-    def _at(self, place: int) -> Prepared:
-        start = place + LENGTH.size
-        return self._decode(self._data[start : start + LENGTH.unpack_from(self._data, place)[0]])
+    def _at(self, number: int) -> Prepared:
+        start, end = self._places[number], self._places[number + 1]
+        return self._decode(os.pread(self._handle, end - start, start))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +303,6 @@ class _result_file:  # noqa: N801 - reads as a statement: with _result_file() as
 def _chunks(result: Path, ended: Event) -> PreparedChunks:
     """The chunks that a child wrote. Raises `ReadingFailed` where they are not what it said."""
     try:
-        with result.open("rb") as file:
-            return PreparedChunks(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), count=ended.chunks)
+        return PreparedChunks(os.open(result, os.O_RDONLY | os.O_CLOEXEC), count=ended.chunks)
     except (ValueError, OSError) as error:
         raise ReadingFailed(FAULT, f"What was read could not be kept ({type(error).__name__}). Try again.") from error

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from ali.features.knowledge.chunk import Prepared
 from ali.features.knowledge.reading.content import is_empty
 from ali.features.knowledge.reading.cutting import chunks_of, read_chunking
 from ali.features.knowledge.reading.failures import FAULT, INVALID, ReadingFailed
-from ali.features.knowledge.reading.frames import LENGTH, MAX_FRAME_BYTES, Event, Order, framed
+from ali.features.knowledge.reading.frames import LENGTH, MAX_FRAME_BYTES, PLACES, Event, Order, framed
 from ali.features.knowledge.reading.opening import read_content
 from ali.features.knowledge.reading.recognition import Recognition
 from ali.features.knowledge.reading.watch import Watch
@@ -113,16 +114,17 @@ def _read(order: Order, *, recognition: Recognition, watch: Watch, events: IO[by
     pages = len(content.pages) if content.paged else None
     tell = _progress(events, half=1)
     encode = msgspec.msgpack.Encoder().encode
-    written = 0
+    places = array(PLACES)
     with Path(order.result).open("wb") as result:
         for chunk in chunks_of(content, tokens=tokens):
-            if written == MAX_CHUNKS:
+            if len(places) == MAX_CHUNKS:
                 raise ReadingFailed(INVALID, f"{order.name} has more than {MAX_CHUNKS:,} passages. Split it.")
-            result.write(framed(encode(Prepared(chunk=chunk, analysed=index_terms(chunk, key=order.key)))))
-            written += 1
+            places.append(result.tell())
+            result.write(encode(Prepared(chunk=chunk, analysed=index_terms(chunk, key=order.key))))
             if pages and chunk.spans[-1].page:
                 tell(chunk.spans[-1].page, pages)
-    return Event(kind="done", pages=pages, chunks=written, characters=characters)
+        result.write(places.tobytes())
+    return Event(kind="done", pages=pages, chunks=len(places), characters=characters)
 
 
 def _progress(events: IO[bytes], *, half: int) -> Callable[[int, int], None]:

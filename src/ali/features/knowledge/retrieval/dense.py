@@ -75,7 +75,13 @@ def with_near(candidates: Candidates, similar: Sequence[Similar]) -> Candidates:
         found=(
             *candidates.found,
             *(
-                Candidate(number=number, bm25=0.0, words=each.words, signature=each.signature)
+                Candidate(
+                    number=number,
+                    bm25=0.0,
+                    words=each.words,
+                    signature=each.signature,
+                    document=each.document_id,
+                )
                 for number, each in enumerate(more, start=len(candidates.found))
             ),
         ),

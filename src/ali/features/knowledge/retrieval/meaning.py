@@ -5,7 +5,7 @@ is counted in deviations from what chunks of the store have on the whole with th
 share of the best. How much meaning weighs is asked of the question's own results: where what the words found is near by
 meaning as well, the vectors understand these texts; where it is no nearer than any other chunk, they do not, and say
 nothing. And meaning weighs on what the words leave open: the less, the more of the question the best of them has.
-Measured: docs/adr/0020-vectors.md.
+Measured: docs/adr/0022-vectors.md.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import orjson
 
+from ali.features.knowledge.account import Account
 from ali.features.responses.file_search.passages import Passage, passage_of, result_of, within
 from ali.features.responses.file_search.shown import told
 from ali.features.responses.file_search.stores import VectorStores
 from ali.features.responses.file_search.tool import FileSearchTool, function
-from ali.features.responses.state import Place
 from ali.kernel import log
 from ali.kernel.errors import AliError
 from ali.providers.turns import OutputWriter, new_item_id
@@ -34,11 +34,14 @@ SEARCH_S: Final = 30.0
 
 @dataclass(slots=True, kw_only=True)
 class FileSearches:
-    """What the `file_search` tool of a response offers. `shows_results`: callers see what was found."""
+    """What the `file_search` tool of a response, called so, offers. `account`: who asks, in whose project.
+    `shows_results`: callers see what was found.
+    """
 
     tool: FileSearchTool
     stores: VectorStores
-    place: Place
+    account: Account
+    response: str
     shows_results: bool
     most_bytes: int
     """Of the passages of one search."""
@@ -88,10 +91,10 @@ class FileSearches:
         self.calls_made += 1
         try:
             async with asyncio.timeout(SEARCH_S):
-                found = await self.stores.search(self.tool, self.place, queries)
+                found = await self.stores.search(self.tool, self.account, queries)
         except (AliError, TimeoutError) as error:
             code = error.error_code if isinstance(error, AliError) else "timeout"
-            log.warning("response.file_search_failed", response=self.place.response_id.hex, error=code)
+            log.warning("response.file_search_failed", response=self.response, error=code)
             return None
         passages = [passage for passage in map(passage_of, found) if passage.stretches]
         return within(passages, most_bytes=self.most_bytes)

@@ -7,10 +7,11 @@ from typing import Final
 import psycopg
 import psycopg_pool
 
+from ali.features.knowledge.account import Account
 from ali.features.knowledge.activity import Activity
 from ali.features.knowledge.chunk import Found
 from ali.features.knowledge.presence import present
-from ali.features.knowledge.retrieval import Searcher, Weights
+from ali.features.knowledge.retrieval import Searcher
 from ali.features.knowledge.stores.errors import store_expired, store_not_found
 from ali.features.responses.errors import StateUnavailable
 from ali.features.responses.file_search.tool import FileSearchTool
@@ -47,21 +48,21 @@ class VectorStores:
             if not there[store]:
                 raise store_expired(param)
 
-    async def search(self, tool: FileSearchTool, place: Place, queries: Sequence[str]) -> list[Found]:
+    async def search(self, tool: FileSearchTool, account: Account, queries: Sequence[str]) -> list[Found]:
         """The passages that answer best, the best first, each once. Raises `QueryTooBroad`, `StateUnavailable`."""
-        weights = tool.ranking.weights
         async with _reachable():
-            await self._activity.note(place.project_id, tool.stores)
+            await self._activity.note(account.project_id, tool.stores)
             return await self._searcher.search(
-                organization_id=place.organization_id,
-                project_id=place.project_id,
+                organization_id=account.organization_id,
+                project_id=account.project_id,
                 vector_store_ids=tool.stores,
                 queries=queries,
                 filters=tool.filters,
                 limit=tool.limit,
                 score_threshold=tool.ranking.score_threshold,
-                weights=None if weights is None else Weights(embedding=weights[0], text=weights[1]),
-                rerank=tool.ranking.ranker != "none",
+                weights=tool.ranking.weights,
+                rerank=tool.ranking.reranks,
+                account=account,
             )
 
 

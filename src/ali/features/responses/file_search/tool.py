@@ -11,6 +11,7 @@ from uuid import UUID
 from ali.features.conversations.refusals import missing, too_many, wrong_type, wrong_value
 from ali.features.knowledge.filters import Filter, read_filter
 from ali.features.knowledge.naming import VECTOR_STORE, read_store
+from ali.features.knowledge.retrieval import Weights
 from ali.features.responses.fields import Check, number, one_of, structure, whole
 from ali.kernel.errors import InvalidRequest
 from ali.providers.turns.tool_names import FILE_SEARCH
@@ -26,11 +27,11 @@ _WEIGHTS: Final = ("embedding_weight", "text_weight")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """How passages are ranked. `weights`: of meaning and of words, where the caller says them."""
+    """How passages are ranked. `reranks`: by a model, where one is configured. `weights`: where the caller says any."""
 
-    ranker: str = "auto"
+    reranks: bool = True
     score_threshold: float = 0.0
-    weights: tuple[float, float] | None = None
+    weights: Weights | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +100,13 @@ def _ranking(raw: object, param: str) -> Ranking:
     structure(members)(raw, param)
     assert isinstance(raw, dict)  # noqa: S101 - checked just above
     return Ranking(
-        ranker=raw.get("ranker") or "auto",
+        reranks=raw.get("ranker") != "none",
         score_threshold=float(raw.get("score_threshold") or 0.0),
         weights=_weights(raw.get("hybrid_search"), f"{param}.hybrid_search"),
     )
 
 
-def _weights(raw: Json | None, param: str) -> tuple[float, float] | None:
+def _weights(raw: Json | None, param: str) -> Weights | None:
     if raw is None:
         return None
     for name in _WEIGHTS:
@@ -114,7 +115,7 @@ def _weights(raw: Json | None, param: str) -> tuple[float, float] | None:
     meaning, words = (float(raw[name]) for name in _WEIGHTS)
     if meaning + words <= 0:
         raise wrong_value(param, expected="One of the weights must be more than 0.")
-    return meaning, words
+    return Weights(embedding=meaning, text=words)
 
 
 def echoed(tool: Json) -> Json:
