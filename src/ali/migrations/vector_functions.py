@@ -110,15 +110,17 @@ begin
             $query$, shelves)
             into numbers, similarities using query, place.store, space, admitted, at_most;
         end if;
-        execute format($query$
-            select array_agg(m.number), array_agg(m.similarity) from unnest($4) w cross join lateral (
-                select c.number, -(c.vector operator(EXTENSION.<#>) $1)::real as similarity from ali.chunk_vector c
-                where c.shelf in (%s) and c.vector_store_id = $2 and c.space = $3 and c.number = w
-                    and not (c.number = any(coalesce($5, '{}')))
-                offset 0
-            ) m
-        $query$, shelves)
-        into others, other_similarities using query, place.store, space, place.wanted, numbers;
+        others := null;
+        other_similarities := null;
+        place.wanted := array(select unnest(place.wanted) except select unnest(numbers));
+        if cardinality(place.wanted) > 0 then
+            execute format($query$
+                select array_agg(c.number), array_agg(-(c.vector operator(EXTENSION.<#>) $1)::real)
+                from ali.chunk_vector c
+                where c.shelf in (%s) and c.vector_store_id = $2 and c.space = $3 and c.number = any($4)
+            $query$, shelves)
+            into others, other_similarities using query, place.store, space, place.wanted;
+        end if;
         execute format($query$
             select avg(m.similarity), stddev_pop(m.similarity) from generate_series(0, 63) k cross join lateral (
                 select -(c.vector operator(EXTENSION.<#>) $1) as similarity from ali.chunk_vector c
