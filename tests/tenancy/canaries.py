@@ -34,7 +34,7 @@ _SAID: Final = frozenset(
         *("chat_completion.messages", "chat_completion.answer"),
     }
 )
-_NAMES: Final = frozenset({"project.name", "api_key.name", "service_account.name"})
+_NAMES: Final = frozenset({"project.name", "api_key.name", "service_account.name", "vector_store.name"})
 
 PASTED: Final = Canary(
     name="a secret pasted into the wrong field",
@@ -49,7 +49,7 @@ PASTED: Final = Canary(
         "batch.model",
         "file.name",
         "upload.name",
-        *("vector_store.name", "vector_store.description", "vector_store.metadata", "store_file.attributes"),
+        *("vector_store.description", "vector_store.metadata", "store_file.attributes"),
     }
     | {"approval.reason", "approval.target", "api_key.allowed_models", "rate_limit.model"},  # texts that people choose
 )

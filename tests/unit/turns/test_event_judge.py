@@ -499,7 +499,7 @@ class Telling(RuleBasedStateMachine):
             self.writer.event("error", code="server_error", message="Try again.", param=None)
             return
         self.writer.end_all(status="completed" if status == "completed" else "incomplete")
-        told.run_served_calls(self.writer, fails=status == "failed", cut_off=status != "completed")
+        told.run_served_calls(self.writer)
         assert self.writer.snapshot() == self.writer.output
         told.end(self.writer, status, background=self.background)
 

@@ -115,12 +115,11 @@ SERVED: Final = {
 """Functions that the service runs itself: one that is seen while it is called, one that is seen when it was."""
 
 
-def run_served_calls(writer: OutputWriter, *, fails: bool = False, cut_off: bool = False) -> None:
-    """Every call that waits for the service is run, and seen to have been; after a cut only those seen already are."""
+def run_served_calls(writer: OutputWriter, *, fails: bool = False) -> None:
+    """Every call that waits for the service is run, and seen to have been."""
     for call in writer.take_calls():
         if call.index is None:
-            if not cut_off:
-                writer.whole({**APPROVAL, "id": call.item_id, "arguments": call.arguments})
+            writer.whole({**APPROVAL, "id": call.item_id, "arguments": call.arguments})
             continue
         item = _remote_call(call.item_id, call.arguments) | _outcome(fails=fails)
         writer.end_served(call, item, outcome=item["status"])

@@ -5,6 +5,7 @@ one. A call that lasts longer than `OPEN_AFTER_S` is also written when it opens,
 """
 
 import asyncio
+import time
 from collections import deque
 from typing import Any
 from uuid import UUID
@@ -73,13 +74,19 @@ class Ledger:
             self._timer = asyncio.get_running_loop().call_later(OPEN_AFTER_S, self._open_lapsed)
 
     def _open_lapsed(self) -> None:
+        """See whether the oldest call that is still open has lasted long enough, or when it will have."""
         self._timer = None
         opening = self._opening
         while opening and opening[0].outcome != "open":
             opening.popleft()
-        if opening:
-            self._open_due = True
-            self._wake.set()
+        if not opening:
+            return
+        left_s = opening[0].started_s + OPEN_AFTER_S - time.monotonic()
+        if left_s > 0:
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._open_lapsed)
+            return
+        self._open_due = True
+        self._wake.set()
 
     async def settle(self, record: OpenRecord) -> None:
         """Write a finished record and wait for its commit. Raises `LedgerUnavailable` after `SETTLE_DEADLINE_S`.
@@ -118,10 +125,16 @@ class Ledger:
     def _take_opening(self) -> list[OpenRecord]:
         if not self._open_due:
             return []
-        still_open = [record for record in self._opening if record.outcome == "open"]
-        self._opening = deque(still_open[_BATCH:])
-        self._open_due = bool(self._opening)
-        return still_open[:_BATCH]
+        still_open = deque(record for record in self._opening if record.outcome == "open")
+        lasting: list[OpenRecord] = []
+        since_s = time.monotonic() - OPEN_AFTER_S
+        while still_open and still_open[0].started_s <= since_s and len(lasting) < _BATCH:
+            lasting.append(still_open.popleft())
+        self._opening = still_open
+        self._open_due = len(lasting) == _BATCH
+        if not self._open_due and self._timer is None:
+            self._open_lapsed()
+        return lasting
 
     async def _commit_until_done(self, settling: list[Settling], opening: list[OpenRecord]) -> None:
         """Commit one batch, however often it takes. A record that the database refuses for what it holds is told apart

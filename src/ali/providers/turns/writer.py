@@ -341,7 +341,10 @@ class OutputWriter(EventWriter):
         self.end_item(piece.index, item)
 
     def end_all(self, *, status: ItemStatus = "completed") -> None:
-        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off, with what runs here."""
+        """Close whatever is open: the upstream's turn is over, or (`incomplete`) was cut off, with what runs here.
+
+        After a cut nothing is left for `take_calls`.
+        """
         self._end_sequential(status)
         for key in list(self._calls):
             self.end_call(key, status=status)
@@ -349,7 +352,10 @@ class OutputWriter(EventWriter):
             for kind, fields in piece.endings():
                 self.forward(kind, fields)
             self.end_forwarded(piece, piece.item(status))
-        for index in sorted(self._unended) if status == "incomplete" else ():
+        if status == "completed":
+            return
+        self._served_calls.clear()
+        for index in sorted(self._unended):
             item = self.output[index]
             self.end_item(index, {**item, "status": status} if "status" in item else item)
 
