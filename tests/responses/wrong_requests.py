@@ -217,6 +217,16 @@ TOOLS: Final[list[Case]] = [
     ({"tools": [CUSTOM | {"format": "regex"}]}, "tools[0].format", TYPE),
     ({"tools": [FUNCTION, FUNCTION]}, "tools", "duplicate_tool_name"),
     ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools[0].vector_store_ids[0]", VALUE),
+    (
+        {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file-1"]}}]},
+        "tools[0]",
+        "tool_not_supported",
+    ),
+    (
+        {"tools": [{"type": "image_generation", "input_image_mask": {"file_id": "file-1"}}]},
+        "tools[0]",
+        "tool_not_supported",
+    ),
     ({"tools": [{"type": "web_search"}], "model": CLAUDE}, "tools", "tool_not_supported"),
     ({"tools": [{"type": "code_interpreter"}], "model": LOCAL}, "tools", "tool_not_supported"),
     ({"tools": [{"type": "image_generation"}], "model": EXTRACTIVE}, "tools", "tool_not_supported"),

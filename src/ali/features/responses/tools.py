@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ali.features.responses.errors import ToolNotOffered
 from ali.features.responses.file_search.tool import FileSearchTool, read_file_search, refuse_own_function, refuse_second
 from ali.features.responses.file_search.tool import echoed as file_search_echoed
 from ali.kernel.errors import InvalidRequest
@@ -14,6 +15,7 @@ Json = dict[str, Any]
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _MOST: Final = 128
+_FILES: Final = ("file_id", "file_ids")
 _CALLERS: Final = frozenset({"function", "custom"})
 
 
@@ -58,6 +60,7 @@ def read_tools(raw: object) -> Tools:
             refuse_second(search, at)
             search = read_file_search(tool, at)
         else:
+            _refuse_files(tool, at)
             hosted.append(tool)
     names = [tool["name"] for tool in own]
     if len(set(names)) != len(names):
@@ -67,6 +70,23 @@ def read_tools(raw: object) -> Tools:
             if tool["type"] in _CALLERS:
                 refuse_own_function(tool["name"], at)
     return Tools(own=tuple(own), remote=tuple(remote), hosted=tuple(hosted), search=search)
+
+
+def _refuse_files(tool: Json, at: int) -> None:
+    """A provider's tool names no file: by the installation's key it would reach whatever file the account has there."""
+    waiting: list[object] = [tool]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if named := next((member for member in _FILES if value.get(member)), None):
+                raise ToolNotOffered(
+                    f"'{named}' in a tool that runs at the provider names files there, and this project has none. Send "
+                    "the file in the input instead, by the id that POST /v1/files gave it.",
+                    param=f"tools[{at}]",
+                )
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _check_own(tool: Json, at: int) -> None:
