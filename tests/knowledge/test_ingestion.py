@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,6 @@ LAW = (
     "Art. 7º São direitos dos trabalhadores urbanos e rurais: I - relação de emprego protegida contra despedida. "
     "Art. 8º É livre a associação profissional ou sindical. "
 )
-
-
-@pytest.fixture
-async def knowledge(serve: Serve) -> AsyncIterator[Service]:
-    async with serve(drain_s=1) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(knowledge: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(
-        base_url=knowledge.openai_base_url,
-        api_key=knowledge.tenant.secret,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
-        yield client
 
 
 async def add(

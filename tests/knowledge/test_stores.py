@@ -18,17 +18,6 @@ async def knowledge(serve: Serve) -> AsyncIterator[Service]:
         yield service
 
 
-@pytest.fixture
-async def client(knowledge: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(
-        base_url=knowledge.openai_base_url,
-        api_key=knowledge.tenant.secret,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
-        yield client
-
-
 async def file_of(client: openai.AsyncOpenAI, content: bytes = b"Some text.", purpose: str = "assistants") -> str:
     return (await client.files.create(file=("a.txt", content), purpose=purpose)).id  # type: ignore[arg-type]  # any word
 

@@ -1,6 +1,5 @@
 """The search of a vector store as OpenAI's SDK asks for it."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
@@ -10,7 +9,7 @@ from openai.types import VectorStore
 
 from ali.features.knowledge.rewriting import rewritten
 from tests.fixtures.database import make_tenant
-from tests.fixtures.service import Serve, Service
+from tests.fixtures.service import Service
 
 FILES = {
     "ferias.txt": ("O empregado tem direito a trinta dias de férias por ano.", {"area": "trabalho", "year": 1943}),
@@ -18,23 +17,6 @@ FILES = {
     "leave.txt": ("Employees are entitled to thirty days of paid leave a year.", {"area": "labour", "year": 2020}),
     "iptu.txt": ("O imposto predial vence em março de cada ano.", {"area": "tributos", "year": 2024}),
 }
-
-
-@pytest.fixture
-async def knowledge(serve: Serve) -> AsyncIterator[Service]:
-    async with serve(drain_s=1) as service:
-        yield service
-
-
-@pytest.fixture
-async def client(knowledge: Service) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(
-        base_url=knowledge.openai_base_url,
-        api_key=knowledge.tenant.secret,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
-        yield client
 
 
 @pytest.fixture
